@@ -1,0 +1,230 @@
+//! The immutable snapshot: plain data, serialised as the JSON contract has it.
+//!
+//! Bytes are what the program requested unless a name says usable. `None` is unknown.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Version of the JSON contract.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// An estimated figure with its 95 % interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Unbiased estimate.
+    pub estimate: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+}
+
+/// Where a target is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetState {
+    /// The process runs.
+    Live,
+    /// The process ended cleanly and left its region.
+    Exited,
+    /// The process is gone without a word, in the same boot.
+    Killed,
+    /// From another boot, or from a pid namespace that is not visible.
+    Unknown,
+}
+
+/// Who the target is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetInfo {
+    /// Process id in the target's own pid namespace.
+    pub pid: u32,
+    /// Process name.
+    pub name: String,
+    /// Where it is in its life.
+    pub state: TargetState,
+    /// Path of the region file.
+    pub region: PathBuf,
+    /// Seconds from the start of the process until now, or until its last sign of life.
+    pub uptime_seconds: Option<f64>,
+    /// Executable, as the target gave it.
+    pub executable: Option<PathBuf>,
+    /// Seconds since the target's last sign of life, while it lives.
+    pub heartbeat_age_seconds: Option<f64>,
+}
+
+/// How stacks are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnwinderKind {
+    /// Not decided yet.
+    Undecided,
+    /// Frame pointers.
+    FramePointers,
+    /// Unwind tables.
+    Dwarf,
+}
+
+/// How the target samples.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sampling {
+    /// Mean bytes between two samples now in force; 1 records every allocation.
+    pub interval_bytes: u64,
+    /// How stacks are walked.
+    pub unwinder: UnwinderKind,
+    /// Samples since the process started.
+    pub samples: u64,
+    /// Share of the process's CPU time that sampling has cost, as measured by the target.
+    pub cost_fraction: f64,
+}
+
+/// What was lost, by cause.
+///
+/// The first three count ring records since this reader attached and never touch live figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// Ring records replaced before they were read.
+    pub overwritten: u64,
+    /// Ring records that their writers gave up.
+    pub dropped: u64,
+    /// Ring records that were never finished.
+    pub torn: u64,
+    /// Sampled blocks without a record, since the process started: live figures are lower bounds.
+    pub unrecorded_blocks: u64,
+    /// Requested bytes of these blocks.
+    pub unrecorded_bytes: u64,
+    /// Sampling decisions skipped inside re-entrant code.
+    pub skipped_reentrant: u64,
+    /// Stacks that were cut at the root end.
+    pub truncated_stacks: u64,
+    /// Samples whose stack found no room in the target's stack table.
+    pub stack_table_full: u64,
+    /// Live records that their writer never finished.
+    pub torn_live_records: u64,
+}
+
+impl Loss {
+    /// Whether live figures are lower bounds, to be shown as `>=`.
+    #[must_use]
+    pub fn makes_live_a_lower_bound(&self) -> bool {
+        self.unrecorded_blocks > 0
+    }
+}
+
+/// Live heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Live {
+    /// Requested bytes.
+    pub bytes: Estimate,
+    /// Blocks.
+    pub objects: Estimate,
+}
+
+/// Figures of jemalloc, the kernel and the cgroup, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Memory {
+    /// jemalloc `stats.allocated`.
+    pub allocated: Option<u64>,
+    /// jemalloc `stats.active`.
+    pub active: Option<u64>,
+    /// jemalloc `stats.resident`.
+    pub resident: Option<u64>,
+    /// jemalloc `stats.retained`.
+    pub retained: Option<u64>,
+    /// jemalloc `stats.metadata`.
+    pub metadata: Option<u64>,
+    /// Unused dirty pages.
+    pub dirty: Option<u64>,
+    /// Unused muzzy pages.
+    pub muzzy: Option<u64>,
+    /// Resident set size of the process.
+    pub rss: Option<u64>,
+    /// Virtual size of the process, the shim's reserved range taken out.
+    pub r#virtual: Option<u64>,
+    /// Limit of the memory cgroup.
+    pub cgroup_limit: Option<u64>,
+    /// Usage of the memory cgroup.
+    pub cgroup_usage: Option<u64>,
+    /// `allocated` less live blocks in usable size: what did not come through the shim.
+    pub not_seen_by_shim: Option<Estimate>,
+    /// Usable less requested bytes of the live blocks.
+    pub rounding: Option<Estimate>,
+    /// Seconds since jemalloc's figures were taken.
+    pub age_seconds: Option<f64>,
+}
+
+/// Rates over the last seconds; `None` before there are two looks at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Rates {
+    /// Allocated bytes a second.
+    pub allocated_bytes_per_second: Option<f64>,
+    /// Allocations a second.
+    pub allocations_per_second: Option<f64>,
+    /// Growth of the live heap, from births and deaths.
+    pub growth_bytes_per_second: Option<Estimate>,
+}
+
+/// A symbolised frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Frame {
+    /// Demangled full path without hash; an address in hexadecimal while not known.
+    pub function: String,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in the source file.
+    pub line: Option<u32>,
+    /// Whether the function was inlined into the next frame.
+    pub inlined: bool,
+    /// File name of the mapping.
+    pub module: Option<String>,
+}
+
+/// All that was allocated at one place: function, file and line of the leaf.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Site {
+    /// Function of the leaf: the first frame outside std, alloc and the allocator.
+    pub function: String,
+    /// Source file of the leaf.
+    pub file: Option<String>,
+    /// Line of the leaf.
+    pub line: Option<u32>,
+    /// Live requested bytes.
+    pub live_bytes: Estimate,
+    /// Live blocks.
+    pub live_objects: Estimate,
+    /// Bytes allocated since the process started.
+    pub allocated_bytes_total: Estimate,
+    /// Growth of the live bytes, from births and deaths in the time watched.
+    pub growth_bytes_per_second: Option<Estimate>,
+    /// Allocations a second over the last seconds.
+    pub allocations_per_second: Option<f64>,
+    /// Median age of the live blocks.
+    pub median_age_seconds: Option<f64>,
+    /// Live samples behind the estimates.
+    pub live_samples: u64,
+    /// The heaviest stack, leaf first.
+    pub stack: Vec<Frame>,
+}
+
+/// A target at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Who the target is.
+    pub target: TargetInfo,
+    /// How it samples.
+    pub sampling: Sampling,
+    /// What was lost.
+    pub loss: Loss,
+    /// Live heap.
+    pub live: Live,
+    /// Memory figures.
+    pub memory: Memory,
+    /// Rates.
+    pub rates: Rates,
+    /// Sites, sorted by live bytes.
+    pub sites: Vec<Site>,
+    /// Stacks that wait for their symbols.
+    pub pending_symbols: usize,
+}
