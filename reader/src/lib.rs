@@ -4,6 +4,8 @@
 //! | module | does |
 //! |---|---|
 //! | [`profile`] | the immutable snapshot that every output shows |
+//! | [`symbolize`] | turns return addresses into frames, in the background |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 pub mod profile;
+pub mod symbolize;
