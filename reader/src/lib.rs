@@ -3,9 +3,38 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`profile`] | the immutable snapshot that every output shows |
+//! | [`attach`] | finds targets, maps a region, says where its process is in its life |
+//! | [`profile`] | the model: from observations to the immutable snapshot that every output shows |
+//! | [`session`] | one reader of one target: attach, poll, snapshot |
 //! | [`symbolize`] | turns return addresses into frames, in the background |
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+//! | [`waterfall`] | from live bytes to RSS, row by row |
+//! | [`clock`], [`error`] | time, what can go wrong |
+//!
+//! **Invariants.** The reader never writes to a region. Whatever a region holds is hostile: it is
+//! bounds-checked, costs bounded time and memory, and cannot make the reader panic; a file that is
+//! truncated while mapped becomes a state, not a signal. The model never sees a process, a file or
+//! a clock: it is fed observations, so a recording replays through the same code.
+//!
+//! The reader does not know how the target samples, only what it recorded; it does not know any
+//! terminal, and no output format but the snapshot's JSON.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests fail by panicking"
+    )
+)]
 
+pub mod attach;
+pub mod clock;
+pub mod error;
 pub mod profile;
+pub mod session;
 pub mod symbolize;
+pub mod waterfall;
+
+pub use error::ReaderError;
+pub use session::{Session, SessionOptions};

@@ -3,6 +3,6 @@
 mod snapshot;
 
 pub use snapshot::{
-    Estimate, Frame, Live, Loss, Memory, Rates, Sampling, Site, Snapshot, TargetInfo, TargetState,
-    UnwinderKind,
+    Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
+    TargetInfo, TargetState, UnwinderKind,
 };

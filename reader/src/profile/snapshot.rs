@@ -2,7 +2,7 @@
 //!
 //! Bytes are what the program requested unless a name says usable. `None` is unknown.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ pub struct Estimate {
 }
 
 /// Where a target is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetState {
     /// The process runs.
@@ -31,11 +31,12 @@ pub enum TargetState {
     /// The process is gone without a word, in the same boot.
     Killed,
     /// From another boot, or from a pid namespace that is not visible.
+    #[default]
     Unknown,
 }
 
 /// Who the target is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TargetInfo {
     /// Process id in the target's own pid namespace.
     pub pid: u32,
@@ -54,10 +55,11 @@ pub struct TargetInfo {
 }
 
 /// How stacks are walked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnwinderKind {
     /// Not decided yet.
+    #[default]
     Undecided,
     /// Frame pointers.
     FramePointers,
@@ -66,7 +68,7 @@ pub enum UnwinderKind {
 }
 
 /// How the target samples.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Sampling {
     /// Mean bytes between two samples now in force; 1 records every allocation.
     pub interval_bytes: u64,
@@ -180,7 +182,7 @@ pub struct Frame {
 }
 
 /// All that was allocated at one place: function, file and line of the leaf.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Site {
     /// Function of the leaf: the first frame outside std, alloc and the allocator.
     pub function: String,
@@ -202,12 +204,12 @@ pub struct Site {
     pub median_age_seconds: Option<f64>,
     /// Live samples behind the estimates.
     pub live_samples: u64,
-    /// The heaviest stack, leaf first.
-    pub stack: Vec<Frame>,
+    /// The heaviest stack, leaf first; shared, as thousands of sites are cloned with a snapshot.
+    pub stack: Arc<[Frame]>,
 }
 
 /// A target at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Snapshot {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
