@@ -1,13 +1,38 @@
-//! Finds targets and maps their regions.
+//! Finds targets, opens their regions, and says where their processes are in their lives.
+//!
+//! | module | does |
+//! |---|---|
+//! | `discover` | directories and files |
+//! | `resolve` | from a user's words to one region |
+//! | `region` | opens a file and checks what it is |
+//! | `mapping`, `fault` | the file as atomic words; truncation is not fatal |
+//! | `identity`, `target` | whose region it is and whether that process lives |
+//! | `process` | `/proc` |
+//!
+//! **Invariant.** Nothing here changes a file, a process or the system.
 
 use std::path::PathBuf;
 
-use crate::{error::ReaderError, profile::TargetInfo};
+mod discover;
+mod fault;
+mod identity;
+mod mapping;
+pub(crate) mod process;
+pub(crate) mod region;
+mod resolve;
+pub(crate) mod target;
+
+use process::Proc;
+
+use crate::{clock::SystemClock, error::ReaderError, profile::TargetInfo};
+
+/// Names the directory of regions, for targets and readers alike.
+pub const DIRECTORY_VARIABLE: &str = "RIPTIDE_DIR";
 
 /// A region file that was found.
 #[derive(Debug)]
 pub struct Discovered {
-    /// Who it is, as far as the file could be read.
+    /// Who it is; when the region cannot be read, what its name and `/proc` tell.
     pub info: TargetInfo,
     /// Why the region cannot be read, if so.
     pub problem: Option<ReaderError>,
@@ -19,20 +44,31 @@ pub struct Discovered {
     pub owner: u32,
 }
 
-/// Every region file that the caller may see: readable or not, live targets first.
+/// Directories in which targets are looked for: `RIPTIDE_DIR` alone if it is set, else
+/// `/dev/shm/riptide-<uid>` of the caller (of everybody for root), here and in every other mount
+/// namespace whose processes the caller may look into.
 #[must_use]
-pub fn discover() -> Vec<Discovered> {
-    Vec::new()
+pub fn directories() -> Vec<PathBuf> {
+    discover::directories(&Proc::default(), std::env::var_os(DIRECTORY_VARIABLE))
 }
 
-/// Finds the region that `spec` means: a pid, a process name, or the path of a region file. `None`
-/// is the only live target, or else the only one.
+/// Every region file that the caller may see: readable or not, live targets first, then the newest.
+#[must_use]
+pub fn discover() -> Vec<Discovered> {
+    let found = discover::search(&Proc::default(), &SystemClock, &directories());
+    found.into_iter().map(|found| found.discovered).collect()
+}
+
+/// Finds the region that `spec` means: a pid (as the target or as the caller sees it), the name of
+/// a process or of its executable, or the path of a region file. `None` is the only live target, or
+/// else the only one.
 ///
 /// # Errors
 /// Nothing fits, several targets do, or the process runs without riptide.
 pub fn resolve_target(spec: Option<&str>) -> Result<PathBuf, ReaderError> {
-    let _ = spec;
-    Err(ReaderError::NoTargets {
-        searched: Vec::new(),
+    let proc = Proc::default();
+    let directories = directories();
+    resolve::resolve(spec, &proc, &directories, || {
+        discover::search(&proc, &SystemClock, &directories)
     })
 }

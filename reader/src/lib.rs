@@ -31,8 +31,11 @@
 pub mod attach;
 pub mod clock;
 pub mod error;
+pub mod estimate;
 pub mod profile;
+pub mod self_stats;
 pub mod session;
+pub mod size_class;
 pub mod symbolize;
 pub mod waterfall;
 
