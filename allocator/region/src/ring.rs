@@ -3,8 +3,9 @@
 //!
 //! A slot is eight words `{sequence, dropped, payload × 6}`. A writer draws a dense *ticket* `t`
 //! from `head`; the ticket belongs to slot `t mod capacity`. `sequence` is `2t + 1` while ticket
-//! `t` is written and `2t + 2` once it is published; `dropped` is `1 +` the newest ticket whose
-//! writer gave the slot up.
+//! `t` is written and `2t + 2` once it is published; `dropped` tells which of the latest tickets of
+//! the slot were given up: `1 +` the newest such lap (`t / capacity`) in its upper 48 bits, and in
+//! bit `n` of the lower 16 whether the lap `n` before that one was given up as well.
 //!
 //! **Invariant.** `head = delivered + overwritten + dropped + torn + in_flight` for a [`Cursor`]
 //! that started at ticket 0 (for another, `head - start`). Each ticket is classed once:
@@ -14,6 +15,9 @@
 //! * *dropped*: its writer found the slot held by another writer, or already newer, and said so;
 //! * *torn*: the process is gone and the record was never finished;
 //! * *in flight*: drawn, not finished yet. Kept aside and looked at again; never waited for.
+//!
+//! So `delivered`, `dropped` and `torn` never say more than the writers would; a record whose writer
+//! has not said yet that it gave up may count as overwritten.
 //!
 //! A writer never waits: one that is stopped in the middle of a slot costs the records that
 //! would have gone into this slot, one per lap, each counted.
@@ -28,6 +32,10 @@ pub const PAYLOAD_WORDS: usize = 6;
 pub const RING_HEADER_WORDS: usize = 32;
 const HEAD_WORD: usize = 0;
 const DROPPED_WORD: usize = 16;
+/// Laps of a slot of which `dropped` tells whether they were given up.
+const LAPS_KEPT: u32 = 16;
+const LAPS_MASK: u64 = (1 << LAPS_KEPT) - 1;
+const MARK_ATTEMPTS: u32 = 64;
 /// Unfinished tickets that a cursor keeps aside.
 const PENDING_MAX: usize = 64;
 
@@ -116,9 +124,7 @@ impl<'a> Ring<'a> {
         if !slot.claim(ticket) {
             // Relaxed: a statistic.
             self.dropped.fetch_add(1, Ordering::Relaxed);
-            // SYNC(ticket-dropped): Release; pairs with the Acquire load in `Ring::class`.
-            slot.dropped
-                .fetch_max(ticket.wrapping_add(1), Ordering::Release);
+            slot.mark_dropped(self.lap(ticket));
             return Publish::Dropped(ticket);
         }
         slot.fill(ticket, payload);
@@ -134,6 +140,11 @@ impl<'a> Ring<'a> {
             slot.claim(ticket);
         }
         ticket
+    }
+
+    /// How often the ring had gone round before `ticket`.
+    fn lap(&self, ticket: u64) -> u64 {
+        ticket >> self.capacity.trailing_zeros()
     }
 
     /// Looks at one ticket.
@@ -159,20 +170,14 @@ impl<'a> Ring<'a> {
                 Class::Overwritten
             };
         }
-        // SYNC(ticket-dropped): Acquire; pairs with the Release in `Ring::publish`.
-        let dropped = slot.dropped.load(Ordering::Acquire);
-        if dropped == ticket.wrapping_add(1) {
-            return Class::Dropped;
+        if slot.was_dropped(self.lap(ticket)) {
+            Class::Dropped
+        } else if sequence > published {
+            Class::Overwritten
+        } else {
+            // Its own writer, or an older one that holds the slot, is at work (or stopped).
+            Class::InFlight
         }
-        if sequence > published {
-            return Class::Overwritten;
-        }
-        if dropped > ticket {
-            // A later ticket was dropped here as well: the slot is stuck, so ours was given up or
-            // will be.
-            return Class::Dropped;
-        }
-        Class::InFlight
     }
 }
 
@@ -200,8 +205,9 @@ impl Slot<'_> {
         if current & 1 == 1 || current > writing(ticket) {
             return false;
         }
-        // Acquire: the stores of `fill` stay behind the claim. A failed exchange means another
-        // ticket of this slot is at work.
+        // Acquire: pairs with the Release store in `fill` of the record that lies in the slot, so
+        // that its words come before ours in the order of each word. A failed exchange means that
+        // another ticket of this slot is at work.
         let claimed = self
             .sequence
             .compare_exchange(
@@ -225,6 +231,47 @@ impl Slot<'_> {
         }
         // SYNC(record-published): Release; pairs with the Acquire load in `Ring::class`.
         self.sequence.store(published(ticket), Ordering::Release);
+    }
+
+    /// Says that the ticket of `lap` was given up.
+    fn mark_dropped(&self, lap: u64) {
+        // Relaxed: the exchange below decides.
+        let mut current = self.dropped.load(Ordering::Relaxed);
+        // Only writers that give up this very slot meet here. Bounded all the same, so that nobody
+        // ever waits: a mark that finds no way in leaves its ticket to count as overwritten.
+        for _ in 0..MARK_ATTEMPTS {
+            let newest = current >> LAPS_KEPT;
+            let mine = lap.wrapping_add(1);
+            let marked = if mine > newest {
+                let older = (current & LAPS_MASK)
+                    .checked_shl(u32::try_from(mine - newest).unwrap_or(u32::MAX))
+                    .unwrap_or(0);
+                mine << LAPS_KEPT | (older | 1) & LAPS_MASK
+            } else if newest - mine < u64::from(LAPS_KEPT) {
+                current | 1 << (newest - mine)
+            } else {
+                return;
+            };
+            // SYNC(ticket-dropped): Release; pairs with the Acquire load in `Slot::was_dropped`.
+            match self.dropped.compare_exchange_weak(
+                current,
+                marked,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(other) => current = other,
+            }
+        }
+    }
+
+    /// Whether the ticket of `lap` is known to have been given up.
+    fn was_dropped(&self, lap: u64) -> bool {
+        // SYNC(ticket-dropped): Acquire; pairs with the Release exchange in `Slot::mark_dropped`.
+        let marks = self.dropped.load(Ordering::Acquire);
+        (marks >> LAPS_KEPT)
+            .checked_sub(lap.wrapping_add(1))
+            .is_some_and(|age| age < u64::from(LAPS_KEPT) && marks >> age & 1 == 1)
     }
 }
 

@@ -314,15 +314,17 @@ impl<'a> StackTable<'a> {
     #[must_use]
     pub fn totals(&self, id: StackId) -> Option<StackTotals> {
         let entry = self.entry(id)?;
+        // SYNC(stack-ready): Acquire; pairs with the Release in `StackTable::prepare`; makes the
+        // first moment visible.
+        if entry.get(READY)?.load(Ordering::Acquire) & READY_BIT == 0 {
+            return None;
+        }
         // Relaxed: totals are independent figures.
         let word = |index: usize| {
             entry
                 .get(index)
                 .map_or(0, |word| word.load(Ordering::Relaxed))
         };
-        if word(READY) & READY_BIT == 0 {
-            return None;
-        }
         let float = |index: usize| {
             let value = f64::from_bits(word(index));
             if value.is_finite() && value > 0.0 {

@@ -111,6 +111,7 @@ impl<'a> View<'a> {
         match header::magic(words) {
             Some(MAGIC) => {}
             Some(0) => return Err(ViewError::NotReady),
+            Some(magic) if magic == MAGIC.swap_bytes() => return Err(ViewError::ForeignMachine),
             _ => return Err(ViewError::NotARegion),
         }
         let actual = words.len() as u64 * 8;
@@ -219,14 +220,13 @@ impl<'a> View<'a> {
         self.rings.into_iter().flatten()
     }
 
-    /// The ring of a thread.
+    /// The ring of a thread, and its shard.
     #[must_use]
-    pub fn ring_of(&self, thread: u32) -> Option<Ring<'a>> {
-        let shards = self.rings().count();
-        self.rings
-            .get((thread as usize).checked_rem(shards)?)
-            .copied()
-            .flatten()
+    pub fn ring_of(&self, thread: u32) -> Option<(u32, Ring<'a>)> {
+        let shards = self.rings().count() as u32;
+        let shard = thread.checked_rem(shards)?;
+        let ring = self.rings.get(shard as usize).copied().flatten()?;
+        Some((shard, ring))
     }
 }
 
