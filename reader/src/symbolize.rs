@@ -183,6 +183,7 @@ impl Symbols {
         if self.pending() >= self.max_pending {
             return None;
         }
+        // Relaxed: the channel orders it before the worker's subtraction.
         self.counters.pending.fetch_add(1, Ordering::Relaxed);
         let module = Arc::clone(module);
         self.cache.request(key, &module);
@@ -267,9 +268,52 @@ impl Symbols {
 
     /// The worker is gone: what it owed stays unresolved.
     fn give_up(&mut self) {
+        // Relaxed: there is no other thread any more.
         if self.cache.give_up() {
-            self.counters.version.fetch_add(1, Ordering::Release);
+            self.counters.version.fetch_add(1, Ordering::Relaxed);
         }
         self.counters.pending.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module() -> Module {
+        let mut module = Module::default();
+        (module.text_start, module.text_end) = (0x1000, 0x9000);
+        module.set_path(b"/nowhere/app");
+        module
+    }
+
+    #[test]
+    fn a_dead_worker_leaves_nothing_pending() {
+        let mut symbols = Symbols::spawn(SymbolConfig {
+            dies_at: Some(0x2000),
+            ..SymbolConfig::default()
+        });
+        symbols.set_modules(&[module()]);
+        assert_eq!(symbols.resolve(0x2001, 0), None);
+        assert!(symbols.wait(Duration::from_secs(60)));
+        assert!(symbols.stats().worker_died);
+        assert!(symbols.version() > 0);
+        let owed = symbols.resolve(0x2001, 0).unwrap();
+        assert_eq!(owed.first().unwrap().function, "0x2000");
+        assert_eq!(owed.first().unwrap().module.as_deref(), Some("app"));
+        let later = symbols.resolve(0x3001, 0).unwrap();
+        assert_eq!(later.first().unwrap().function, "0x3000");
+        assert_eq!(symbols.pending(), 0);
+    }
+
+    #[test]
+    fn requests_beyond_the_limit_wait_to_be_asked_again() {
+        let mut symbols = Symbols::spawn(SymbolConfig {
+            max_pending: 0,
+            ..SymbolConfig::default()
+        });
+        symbols.set_modules(&[module()]);
+        assert_eq!(symbols.resolve(0x2001, 0), None);
+        assert_eq!(symbols.pending(), 0);
     }
 }

@@ -16,6 +16,7 @@ const COMPRESSION_MAX: u64 = 4096;
 
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
+const PF_X: u32 = 1;
 const SHT_SYMTAB: u32 = 2;
 const SHT_NOTE: u32 = 7;
 const SHT_NOBITS: u32 = 8;
@@ -27,6 +28,7 @@ const NT_GNU_BUILD_ID: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     kind: u32,
+    flags: u32,
     offset: u64,
     address: u64,
     file_size: u64,
@@ -133,13 +135,14 @@ impl Headers {
             .any(|section| section.flags & SHF_EXECINSTR != 0 && section.kind == SHT_NOBITS)
     }
 
-    /// Whether the file, mapped as its headers ask, has the byte at `offset` at `address` (svma)
+    /// Whether the code in the file, mapped as its headers ask, has the byte at `offset` at `address` (svma)
     /// with `length` bytes mapped from there.
     pub(super) fn is_laid_out(&self, offset: u64, address: u64, length: u64) -> bool {
         let shift = address.wrapping_sub(offset);
         let end = offset.saturating_add(length);
         self.segments.iter().any(|segment| {
             segment.kind == PT_LOAD
+                && segment.flags & PF_X != 0
                 && segment.address.wrapping_sub(segment.offset) == shift
                 && segment.offset < end
                 && offset < segment.offset.saturating_add(segment.file_size)
@@ -195,6 +198,7 @@ fn segments(file: &File, header: &[u8]) -> io::Result<Vec<Segment>> {
     Ok(entries
         .map(|entry| Segment {
             kind: u32_at(entry, 0),
+            flags: u32_at(entry, 4),
             offset: u64_at(entry, 8),
             address: u64_at(entry, 16),
             file_size: u64_at(entry, 32),

@@ -306,3 +306,32 @@ fn own_memory_bytes() -> u64 {
         })
         .map_or(0, |kib| kib * 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_parser_is_counted_and_ends_there() {
+        let counters = Arc::new(Counters::default());
+        let mut engine = Engine::new(SymbolConfig::default(), Arc::clone(&counters));
+        let mut module = Module::default();
+        let executable = std::env::current_exe().unwrap();
+        module.set_path(executable.as_os_str().as_encoded_bytes());
+        for count in 1..=MAX_PANICS_A_FILE {
+            let found: Option<()> = engine.guarded(&module, |_| panic!("broken debug information"));
+            assert_eq!(found, None);
+            assert_eq!(counters.panics.load(Ordering::Relaxed), u64::from(count));
+        }
+        assert!(!engine.has_lines(&module));
+        assert_eq!(engine.guarded(&module, |_| Some(7)), Some(7));
+    }
+
+    #[test]
+    fn full_paths_are_told_from_bare_names() {
+        assert!(is_full_path("shop::grow"));
+        assert!(is_full_path("<shop::T as core::clone::Clone>::clone"));
+        assert!(!is_full_path("push<alloc::string::String>"));
+        assert!(!is_full_path("malloc"));
+    }
+}

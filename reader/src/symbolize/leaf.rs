@@ -32,6 +32,7 @@ const RUNTIME_CRATES: &[&str] = &[
     "rayon",
     "crossbeam_utils",
     "tracing",
+    "tracing_core",
     "parking_lot",
 ];
 /// Where processes and threads start, in C.
