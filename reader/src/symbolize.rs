@@ -72,6 +72,8 @@ pub struct SymbolConfig {
     pub max_pending: usize,
     /// How many bytes the process may grow before the symboliser is made anew.
     pub max_growth_bytes: u64,
+    /// After how long without a request the memory of the symboliser is given back.
+    pub idle: Duration,
     #[cfg(test)]
     dies_at: Option<u64>,
 }
@@ -84,6 +86,7 @@ impl Default for SymbolConfig {
             max_addresses: 131_072,
             max_pending: 65_536,
             max_growth_bytes: 512 << 20,
+            idle: Duration::from_secs(10),
             #[cfg(test)]
             dies_at: None,
         }
@@ -304,6 +307,12 @@ mod tests {
         let later = symbols.resolve(0x3001, 0).unwrap();
         assert_eq!(later.first().unwrap().function, "0x3000");
         assert_eq!(symbols.pending(), 0);
+    }
+
+    #[test]
+    fn symbols_can_move_to_another_thread() {
+        fn moves<T: Send>(_: &T) {}
+        moves(&Symbols::spawn(SymbolConfig::default()));
     }
 
     #[test]

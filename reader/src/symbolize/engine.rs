@@ -66,6 +66,7 @@ impl Engine {
 
     /// Function names from the symbol tables; `None` where there is none.
     pub(super) fn names(&mut self, module: &Module, addresses: &[u64]) -> Vec<Option<String>> {
+        self.lookups_since_renewal = self.lookups_since_renewal.saturating_add(1);
         let mut names = vec![None; addresses.len()];
         let located = self.located(module);
         for file in located.files() {
@@ -128,7 +129,7 @@ impl Engine {
         let located = self.located(module);
         let file = located.lines()?;
         self.lines_ready.insert(file_key(module));
-        self.lookups_since_renewal += 1;
+        self.lookups_since_renewal = self.lookups_since_renewal.saturating_add(1);
         let offset = file_address(file, module, address);
         let input = if file.debug_only {
             Input::VirtOffset(offset)
@@ -151,6 +152,7 @@ impl Engine {
             .is_some_and(|known| !known.is_unchanged())
         {
             // What was parsed of it is void, and reading on could hit the file's end.
+            self.files.remove(&key);
             self.renew();
         }
         let locator = &mut self.locator;
@@ -199,10 +201,17 @@ impl Engine {
         }
     }
 
+    /// Gives back what was parsed when nobody asks for a while.
+    pub(super) fn rest(&mut self) {
+        if !self.lines_ready.is_empty() || self.lookups_since_renewal > 0 {
+            self.renew();
+        }
+    }
+
+    /// Forgets what was parsed. The files stay open: what a process ran may be deleted by now,
+    /// and the process gone.
     fn renew(&mut self) {
-        // The files go with the symboliser: it knows them by descriptor.
         self.symbolizer = symbolizer(&self.locator);
-        self.files.clear();
         self.lines_ready.clear();
         self.memory_at_renewal = own_memory_bytes();
         self.lookups_since_renewal = 0;

@@ -7,7 +7,7 @@ use std::{
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use riptide_region::module_table::Module;
@@ -24,6 +24,8 @@ const NAMES_A_TURN: usize = 1024;
 /// How long to wait for further requests before opening the DWARF of a file, which may take
 /// seconds in which no name is found.
 const SETTLE: Duration = Duration::from_millis(30);
+/// How long requests that keep coming may hold it up.
+const SETTLE_MAX: Duration = Duration::from_millis(300);
 
 /// An instruction in a mapping of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +60,9 @@ struct Worker {
     counters: Arc<Counters>,
     unnamed: VecDeque<Request>,
     named: VecDeque<Named>,
+    /// Since when the slow look into a file is held up.
+    settling_since: Option<Instant>,
+    idle: Duration,
     #[cfg(test)]
     dies_at: Option<u64>,
 }
@@ -74,6 +79,7 @@ pub(super) fn run(
 ) {
     #[cfg(test)]
     let dies_at = config.dies_at;
+    let idle = config.idle;
     let mut worker = Worker {
         engine: Engine::new(config, Arc::clone(&counters)),
         requests,
@@ -81,6 +87,8 @@ pub(super) fn run(
         counters,
         unnamed: VecDeque::new(),
         named: VecDeque::new(),
+        settling_since: None,
+        idle,
         #[cfg(test)]
         dies_at,
     };
@@ -90,26 +98,47 @@ pub(super) fn run(
 impl Worker {
     fn turn(&mut self) -> Result<(), Abandoned> {
         if self.unnamed.is_empty() && self.named.is_empty() {
-            let request = self.requests.recv().map_err(|_| Abandoned)?;
+            let request = self.next_request()?;
             self.unnamed.push_back(request);
         }
         self.accept()?;
         if !self.unnamed.is_empty() {
             return self.find_names();
         }
-        if let Some(next) = self.named.front()
-            && !self.engine.is_ready(&next.request.module)
-        {
+        if self.settles()? {
+            return Ok(());
+        }
+        self.find_lines()
+    }
+
+    fn next_request(&mut self) -> Result<Request, Abandoned> {
+        match self.requests.recv_timeout(self.idle) {
+            Ok(request) => return Ok(request),
+            Err(RecvTimeoutError::Timeout) => self.engine.rest(),
+            Err(RecvTimeoutError::Disconnected) => return Err(Abandoned),
+        }
+        self.requests.recv().map_err(|_| Abandoned)
+    }
+
+    /// Before the slow first look into a file: whether a further request came in.
+    fn settles(&mut self) -> Result<bool, Abandoned> {
+        let next = self.named.front();
+        if next.is_none_or(|next| self.engine.is_ready(&next.request.module)) {
+            return Ok(false);
+        }
+        let since = *self.settling_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < SETTLE_MAX {
             match self.requests.recv_timeout(SETTLE) {
                 Ok(request) => {
                     self.unnamed.push_back(request);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Abandoned),
             }
         }
-        self.find_lines()
+        self.settling_since = None;
+        Ok(false)
     }
 
     fn accept(&mut self) -> Result<(), Abandoned> {

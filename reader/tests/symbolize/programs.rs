@@ -1,10 +1,10 @@
 //! What each way of building leaves to be found, and where.
 
-use std::{fs, path::Path, process::Command, sync::Arc};
+use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
 
 use riptide_reader::{
     profile::Frame,
-    symbolize::{SymbolConfig, leaf_index},
+    symbolize::{SymbolConfig, Symbols, leaf_index},
 };
 
 use crate::{resolve_all, victim::Victim};
@@ -164,6 +164,42 @@ fn a_deleted_or_replaced_executable_is_read_while_its_process_lives() {
     // Another build took its place.
     let other = Victim::start(&["-Cdebuginfo=2", "-Ccodegen-units=1"]);
     fs::copy(&other.executable, &victim.executable).unwrap();
+    assert_has_helper(&frames(&victim, alive), "victim::shop::helper");
+    assert_unresolved(&frames(&victim, SymbolConfig::default()), &victim);
+}
+
+#[test]
+fn a_deleted_executable_once_found_outlives_its_process() {
+    let mut victim = Victim::start(&["-Cdebuginfo=2"]);
+    let mut symbols = Symbols::spawn(SymbolConfig {
+        pid: Some(victim.pid()),
+        idle: Duration::from_millis(1),
+        ..SymbolConfig::default()
+    });
+    symbols.set_modules(&victim.modules);
+    fs::remove_file(&victim.executable).unwrap();
+    let mut line_at = |address| {
+        assert_eq!(symbols.resolve(address, 1), None);
+        assert!(symbols.wait(Duration::from_secs(60)));
+        symbols.resolve(address, 1).unwrap()[0].line
+    };
+    assert_eq!(line_at(victim.grow + 1), Some(4));
+    victim.kill();
+    // The worker has rested meanwhile, and opens the file again.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(line_at(victim.grow + 2), Some(4));
+}
+
+#[test]
+fn a_container_is_read_through_its_root() {
+    let Some(victim) = Victim::start_in_own_root(&["-Cdebuginfo=2"]) else {
+        eprintln!("not permitted here: a root directory of its own");
+        return;
+    };
+    let alive = SymbolConfig {
+        pid: Some(victim.pid()),
+        ..SymbolConfig::default()
+    };
     assert_has_helper(&frames(&victim, alive), "victim::shop::helper");
     assert_unresolved(&frames(&victim, SymbolConfig::default()), &victim);
 }

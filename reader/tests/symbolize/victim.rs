@@ -47,37 +47,50 @@ pub(crate) struct Victim {
 impl Victim {
     /// Builds with `flags`, optimised, and starts.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let source = dir.path().join("victim.rs");
-        std::fs::write(&source, SOURCE).unwrap();
-        let executable = dir.path().join("victim");
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let status = Command::new(rustc)
-            .args(["--edition=2024", "-Copt-level=3"])
-            .args(flags)
-            .arg(&source)
-            .arg("-o")
-            .arg(&executable)
-            .status()
-            .unwrap();
-        assert!(status.success());
-        let mut child = Command::new(&executable)
+        let (dir, executable) = build(flags);
+        let program = Command::new(&executable);
+        Self::of(dir, executable, program).unwrap()
+    }
+
+    /// The same in a root directory of its own, as in a container; `None` where that is not
+    /// permitted. The mappings have the path that the program itself sees.
+    pub(crate) fn start_in_own_root(flags: &[&str]) -> Option<Self> {
+        let (dir, executable) = build(&[flags, &["-Ctarget-feature=+crt-static"]].concat());
+        let mut program = Command::new("unshare");
+        program.args(["--map-root-user", "--root"]);
+        program.arg(dir.path()).arg("/victim");
+        let mut victim = Self::of(dir, executable, program)?;
+        victim.modules = victim.modules_at(Path::new("/victim"));
+        Some(victim)
+    }
+
+    fn of(dir: TempDir, executable: PathBuf, mut program: Command) -> Option<Self> {
+        let mut child = program
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .ok()?;
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut line)
             .unwrap();
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
-        Self {
+        if line.is_empty() {
+            let _ = child.wait();
+            return None;
+        }
+        Some(Self {
             dir,
             executable,
             modules: modules_of_maps(&maps),
             grow: hex(line.trim()),
             child,
-        }
+        })
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -97,6 +110,24 @@ impl Victim {
         }
         modules
     }
+}
+
+fn build(flags: &[&str]) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("victim.rs");
+    std::fs::write(&source, SOURCE).unwrap();
+    let executable = dir.path().join("victim");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let status = Command::new(rustc)
+        .args(["--edition=2024", "-Copt-level=3"])
+        .args(flags)
+        .arg(&source)
+        .arg("-o")
+        .arg(&executable)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    (dir, executable)
 }
 
 impl Drop for Victim {
