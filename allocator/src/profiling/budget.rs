@@ -1,0 +1,172 @@
+//! The interval in force: moved so that sampling stays within its share of the CPU.
+//!
+//! Once a tick the measured cost of the slow path is set against the process's CPU time since the
+//! tick before. Cost is inversely proportional to the interval, so the interval that would have
+//! met the budget is `interval · cost / budget`. The interval also doubles when the live table
+//! fills up. Estimates stay unbiased: every record carries the interval that it was drawn with.
+
+use super::config::{Budget, Config, INTERVAL_MAX, INTERVAL_MIN};
+
+/// Occupancies of the live table at which the interval doubles, in percent.
+const OCCUPANCY_STEPS: [u64; 2] = [60, 80];
+/// CPU time that a measurement needs, in nanoseconds.
+const CPU_MIN_NS: u64 = 20_000_000;
+/// A target is met when the cost lies between this many percent of it and the target itself.
+const TARGET_FLOOR_PERCENT: u64 = 80;
+
+/// What was measured since the last look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) cost_ns: u64,
+    pub(crate) cpu_ns: u64,
+    /// Slots of the live table in use, in percent.
+    pub(crate) occupancy_percent: u64,
+}
+
+pub(crate) struct Controller {
+    budget: Budget,
+    start: u64,
+    by_hand: bool,
+    steps_taken: usize,
+    pending: Measured,
+}
+
+impl Controller {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            budget: config.budget,
+            start: config.interval,
+            by_hand: config.interval_is_explicit,
+            steps_taken: 0,
+            pending: Measured::default(),
+        }
+    }
+
+    /// The budget in parts per million of the CPU, 0 when the interval is fixed.
+    pub(crate) fn budget_ppm(&self) -> u64 {
+        match self.budget {
+            Budget::Fixed => 0,
+            Budget::AtMost(ppm) | Budget::Target(ppm) => ppm,
+        }
+    }
+
+    /// The interval to use from now on.
+    pub(crate) fn next(&mut self, interval: u64, measured: Measured) -> u64 {
+        let interval = self.by_occupancy(interval, measured.occupancy_percent);
+        let (ppm, low) = match self.budget {
+            Budget::Fixed => return interval,
+            Budget::AtMost(ppm) => (ppm, self.start.max(INTERVAL_MIN)),
+            Budget::Target(ppm) => (ppm, INTERVAL_MIN),
+        };
+        self.pending.cost_ns += measured.cost_ns;
+        self.pending.cpu_ns += measured.cpu_ns;
+        if self.pending.cpu_ns < CPU_MIN_NS {
+            return interval;
+        }
+        let Measured {
+            cost_ns, cpu_ns, ..
+        } = core::mem::take(&mut self.pending);
+        let allowed_ns = (cpu_ns / 1_000_000).max(1) * ppm;
+        if cost_ns <= allowed_ns && cost_ns * 100 >= allowed_ns * TARGET_FLOOR_PERCENT {
+            return interval;
+        }
+        // Aims at the middle of the band that counts as met.
+        let aim_ns = allowed_ns * (100 + TARGET_FLOOR_PERCENT) / 200;
+        let wanted = u128::from(interval) * u128::from(cost_ns) / u128::from(aim_ns.max(1));
+        let wanted = u64::try_from(wanted).unwrap_or(INTERVAL_MAX);
+        let wanted = if cost_ns > allowed_ns {
+            wanted
+        } else {
+            // Back down by halves: one quiet moment must not make the next burst dear.
+            wanted.max(interval / 2)
+        };
+        // The live table's occupancy keeps its word.
+        let low = low.max(if self.by_hand {
+            0
+        } else {
+            self.start << self.steps_taken
+        });
+        wanted.clamp(low.min(INTERVAL_MAX), INTERVAL_MAX.max(self.start))
+    }
+
+    fn by_occupancy(&mut self, interval: u64, percent: u64) -> u64 {
+        let due = OCCUPANCY_STEPS
+            .get(self.steps_taken)
+            .is_some_and(|step| percent >= *step);
+        if self.by_hand || !due {
+            return interval;
+        }
+        self.steps_taken += 1;
+        interval.saturating_mul(2).min(INTERVAL_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn controller(budget: Budget, by_hand: bool) -> Controller {
+        Controller {
+            budget,
+            start: 512 << 10,
+            by_hand,
+            steps_taken: 0,
+            pending: Measured::default(),
+        }
+    }
+
+    /// Feeds the controller a load that costs `cost_at_start` ns a CPU second at 512 KiB.
+    fn settle(controller: &mut Controller, cost_at_start: u64, ticks: usize) -> u64 {
+        let mut interval = 512 << 10;
+        for _ in 0..ticks {
+            let cost_ns = cost_at_start * (512 << 10) / interval;
+            interval = controller.next(
+                interval,
+                Measured {
+                    cost_ns,
+                    cpu_ns: 1_000_000_000,
+                    occupancy_percent: 0,
+                },
+            );
+        }
+        interval
+    }
+
+    #[test]
+    fn the_default_budget_only_raises_the_interval() {
+        let mut quiet = controller(Budget::AtMost(5_000), false);
+        assert_eq!(settle(&mut quiet, 100_000, 10), 512 << 10);
+        let mut busy = controller(Budget::AtMost(5_000), false);
+        let interval = settle(&mut busy, 50_000_000, 10);
+        let cost = 50_000_000.0 * (512 << 10) as f64 / interval as f64;
+        assert!(
+            (3_500_000.0..=5_000_000.0).contains(&cost),
+            "{cost} ns a second"
+        );
+        assert_eq!(settle(&mut busy, 0, 20), 512 << 10, "falls back when quiet");
+    }
+
+    #[test]
+    fn a_target_moves_the_interval_both_ways_within_its_bounds() {
+        let mut target = controller(Budget::Target(5_000), true);
+        let interval = settle(&mut target, 1_000_000, 20);
+        assert!(interval < 512 << 10);
+        assert_eq!(settle(&mut target, 0, 20), INTERVAL_MIN);
+        let mut heavy = controller(Budget::Target(1), true);
+        assert_eq!(settle(&mut heavy, 900_000_000, 20), INTERVAL_MAX);
+    }
+
+    #[test]
+    fn a_filling_live_table_doubles_the_interval_twice() {
+        let mut controller = controller(Budget::Fixed, false);
+        let at = |percent| Measured {
+            occupancy_percent: percent,
+            ..Measured::default()
+        };
+        assert_eq!(controller.next(1 << 20, at(59)), 1 << 20);
+        assert_eq!(controller.next(1 << 20, at(60)), 2 << 20);
+        assert_eq!(controller.next(2 << 20, at(70)), 2 << 20);
+        assert_eq!(controller.next(2 << 20, at(80)), 4 << 20);
+        assert_eq!(controller.next(4 << 20, at(100)), 4 << 20);
+    }
+}

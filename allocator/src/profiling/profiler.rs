@@ -1,0 +1,234 @@
+//! The process-wide state of a profiled process: made at the first sample, never taken down.
+//!
+//! **Invariants.** There is at most one profiler at a time; a forked child forgets its parent's
+//! before it makes its own. A profiler that was published stays valid for ever. Whoever uses one
+//! asks [`Profiler::is_ours`] before touching a lock or a table.
+#![expect(
+    unsafe_code,
+    reason = "publishes the profiler by pointer and runs at process exit"
+)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::{
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering},
+};
+
+use riptide_region::{
+    counters::{Counters, Gauge, Marking},
+    view::View,
+};
+
+use super::{
+    arena::SampledArena,
+    config::Config,
+    fork::Owner,
+    global_alloc::mark,
+    map::{MappedRegion, Refusal},
+    record::Records,
+    sampler, sys, thread_state,
+    tick::{Costs, Ticker},
+    unwind::StackWalker,
+};
+
+/// Smallest interval where sampled blocks are told by their alignment: each takes a page.
+const PAGE_ALIGNED_INTERVAL_MIN: u64 = 64 << 10;
+
+pub(crate) struct Profiler {
+    pub(crate) config: &'static Config,
+    pub(crate) view: View<'static>,
+    pub(crate) records: Records,
+    /// `None` where sampled blocks are told by their alignment.
+    pub(crate) arena: Option<SampledArena>,
+    pub(crate) walker: StackWalker,
+    pub(crate) ticker: Ticker,
+    pub(crate) costs: Costs,
+    region: MappedRegion,
+    owner: Owner,
+}
+
+static PROFILER: AtomicPtr<Profiler> = AtomicPtr::new(ptr::null_mut());
+
+const NONE: u8 = 0;
+const RUNNING: u8 = 1;
+const DONE: u8 = 2;
+const REFUSED: u8 = 3;
+static SETUP: AtomicU8 = AtomicU8::new(NONE);
+
+/// Samples that found the profiler still being made.
+static MISSED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a sample that could not be taken because there is no profiler yet.
+pub(crate) fn miss() {
+    // Relaxed: a statistic.
+    MISSED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Samples missed since the last call.
+pub(crate) fn take_missed() -> u64 {
+    // Relaxed: a statistic.
+    MISSED.swap(0, Ordering::Relaxed)
+}
+
+/// What a thread with a sample finds.
+pub(crate) enum Access {
+    /// The profiler of this process.
+    Ready(&'static Profiler),
+    /// Being made by another thread.
+    NotYet,
+    /// This process is not profiled.
+    Never,
+}
+
+/// The profiler, of this process or of the one that it was forked from.
+#[inline]
+pub(crate) fn current() -> Option<&'static Profiler> {
+    // SYNC(profiler-published): Acquire; pairs with the Release in `set_up`.
+    let profiler = PROFILER.load(Ordering::Acquire);
+    // SAFETY: null, or a profiler that was leaked when it was published.
+    unsafe { profiler.as_ref() }
+}
+
+/// The profiler of this process, made now if this is the first sample.
+pub(crate) fn get_or_set_up(config: &'static Config) -> Access {
+    if let Some(profiler) = current() {
+        if profiler.is_ours() {
+            return Access::Ready(profiler);
+        }
+        if !config.follow_fork {
+            return Access::Never;
+        }
+        forget(profiler);
+    }
+    // SYNC(setup-done): Acquire; pairs with the Release stores in `set_up`.
+    match SETUP.compare_exchange(NONE, RUNNING, Ordering::Acquire, Ordering::Acquire) {
+        Ok(_) => set_up(config),
+        Err(REFUSED) => Access::Never,
+        Err(DONE) => current().map_or(Access::NotYet, Access::Ready),
+        Err(_) => {
+            miss();
+            Access::NotYet
+        }
+    }
+}
+
+/// Lets go of the parent's profiler in a child that is to be profiled itself.
+fn forget(parents: &'static Profiler) {
+    let parents = ptr::from_ref(parents).cast_mut();
+    let won = PROFILER
+        .compare_exchange(
+            parents,
+            ptr::null_mut(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        )
+        .is_ok();
+    if won {
+        // Relaxed: a child begins with one thread; later ones see what it did.
+        SETUP.store(NONE, Ordering::Relaxed);
+    }
+}
+
+#[cold]
+fn set_up(config: &'static Config) -> Access {
+    let is_child = config.process != sys::process_id();
+    if is_child && !config.follow_fork {
+        // Forked before the parent had its first sample.
+        // SYNC(setup-done): Release; pairs with the Acquire in `get_or_set_up`.
+        SETUP.store(REFUSED, Ordering::Release);
+        return Access::Never;
+    }
+    match Profiler::new(config) {
+        Ok(profiler) => {
+            let profiler: &'static Profiler = Box::leak(Box::new(profiler));
+            profiler.ticker.run_all(profiler);
+            // SYNC(profiler-published): Release; pairs with the Acquire in `current`.
+            PROFILER.store(ptr::from_ref(profiler).cast_mut(), Ordering::Release);
+            // SYNC(setup-done): as above.
+            SETUP.store(DONE, Ordering::Release);
+            if !is_child {
+                // SAFETY: the handler takes no arguments, does not unwind and stays valid.
+                unsafe { libc::atexit(at_exit) };
+            }
+            Access::Ready(profiler)
+        }
+        Err(refusal) => {
+            refusal.leave_mark();
+            // SYNC(setup-done): as above.
+            SETUP.store(REFUSED, Ordering::Release);
+            Access::Never
+        }
+    }
+}
+
+impl Profiler {
+    fn new(config: &'static Config) -> Result<Self, Refusal> {
+        let nonce = sys::cycles() ^ sys::clock_ns(libc::CLOCK_REALTIME).rotate_left(32);
+        let region = MappedRegion::create(config, nonce)?;
+        let view = region.view;
+        let parts = (
+            Records::new(view.live),
+            StackWalker::new(config.unwind),
+            Owner::mark(),
+        );
+        let (Some(records), Some(walker), Some(owner)) = parts else {
+            region.unlink();
+            return Err(Refusal::Memory);
+        };
+        let arena = SampledArena::get_or_create(view.live.capacity());
+        if let Some(arena) = &arena {
+            mark::range(arena.base, arena.bytes);
+            view.counters
+                .set(Gauge::Marking, Marking::ReservedRange as u64);
+        } else {
+            mark::page_aligned();
+            view.counters
+                .set(Gauge::Marking, Marking::PageAligned as u64);
+            sampler::set_interval(sampler::interval().max(PAGE_ALIGNED_INTERVAL_MIN));
+        }
+        view.counters.set(Gauge::IntervalBytes, sampler::interval());
+        walker.show(&view.counters);
+        Ok(Self {
+            config,
+            view,
+            records,
+            arena,
+            walker,
+            ticker: Ticker::new(config),
+            costs: Costs::new(),
+            region,
+            owner,
+        })
+    }
+
+    /// Whether this is the process that the profiler was made in.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.owner.is_us()
+    }
+
+    pub(crate) fn counters(&self) -> &Counters<'static> {
+        &self.view.counters
+    }
+}
+
+/// Marks the region as that of a process that ended cleanly, and takes the file away unless it is
+/// to be kept. Other threads may still be running: the mapping stays.
+extern "C" fn at_exit() {
+    let Some(profiler) = current() else { return };
+    // A child that was forked runs its parent's handlers as well.
+    if !profiler.is_ours() {
+        return;
+    }
+    thread_state::with(|state| {
+        let was_busy = state.busy.replace(true);
+        profiler.ticker.run_all(profiler);
+        state.busy.set(was_busy);
+    });
+    profiler.view.mark_exited();
+    if !profiler.config.keep {
+        profiler.region.unlink();
+    }
+}

@@ -1,0 +1,60 @@
+//! What the shim keeps for each thread.
+//!
+//! Const-initialised and without a destructor, so that it works before `main`, in destructors of
+//! other thread-locals and after them, and touching it never allocates.
+
+use core::cell::Cell;
+
+/// Stands in `countdown` while the thread takes no samples.
+pub(crate) const NEVER: i64 = i64::MAX;
+
+pub(crate) struct ThreadState {
+    /// Bytes until the thread enters the slow path, which it does when this goes negative.
+    pub(crate) countdown: Cell<i64>,
+    /// Bytes of the current gap beyond `countdown`.
+    pub(crate) rest: Cell<u64>,
+    /// Interval with which the current gap was drawn; 0 before the thread is seeded.
+    pub(crate) interval: Cell<u64>,
+    /// State of the random numbers.
+    pub(crate) random: Cell<u64>,
+    /// Whether the thread is inside the shim.
+    pub(crate) busy: Cell<bool>,
+    /// Kernel thread id, 0 when not asked yet.
+    pub(crate) thread_id: Cell<u32>,
+    /// Bounds of the thread's own stack, 0 when not known.
+    pub(crate) stack_low: Cell<usize>,
+    /// See `stack_low`.
+    pub(crate) stack_high: Cell<usize>,
+}
+
+thread_local! {
+    static STATE: ThreadState = const {
+        ThreadState {
+            countdown: Cell::new(0),
+            rest: Cell::new(0),
+            interval: Cell::new(0),
+            random: Cell::new(0),
+            busy: Cell::new(false),
+            thread_id: Cell::new(0),
+            stack_low: Cell::new(0),
+            stack_high: Cell::new(0),
+        }
+    };
+}
+
+/// Counts `size` down; true when the thread has to enter the slow path.
+#[inline(always)]
+pub(crate) fn charge(size: usize) -> bool {
+    STATE.with(|state| {
+        // Wraps only for sizes that no allocation can have.
+        let left = state.countdown.get().wrapping_sub(size as i64);
+        state.countdown.set(left);
+        left < 0
+    })
+}
+
+/// The calling thread's state.
+#[inline]
+pub(crate) fn with<R>(body: impl FnOnce(&ThreadState) -> R) -> R {
+    STATE.with(body)
+}

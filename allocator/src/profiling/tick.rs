@@ -1,0 +1,299 @@
+//! What happens now and then, on whichever thread enters the slow path when it is due: a sign of
+//! life, the process's figures, new modules, the interval.
+//!
+//! No helper thread: the program's own are enough, and a process that allocates nothing has
+//! nothing to tell. One thread at a time, by a try-lock that nobody waits for.
+#![expect(unsafe_code, reason = "state under a try-lock")]
+
+use core::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use riptide_region::{
+    counters::{Counter, Gauge},
+    status::Status,
+};
+
+use super::{
+    budget::{Controller, Measured},
+    config::Config,
+    jemalloc_stats::JemallocStats,
+    map::CgroupMemory,
+    profiler::{self, Profiler},
+    sampler, sys,
+    unwind::modules::Modules,
+};
+
+const TICK_NS: u64 = 100_000_000;
+const STATUS_NS: u64 = 1_000_000_000;
+const CGROUP_NS: u64 = 5_000_000_000;
+/// Mappings are read anew this often, for those that have gone …
+const MODULES_NS: u64 = 60_000_000_000;
+/// … and at most this often when a stack leads outside the known ones.
+const MODULES_MIN_NS: u64 = 1_000_000_000;
+/// A pass through the slow path that takes longer was preempted.
+const PREEMPTED_NS: u64 = 20_000;
+const PAGE_BYTES: u64 = 4096;
+
+/// The slow path's own cost, in ticks of the processor's time counter.
+pub(crate) struct Costs {
+    cycles: AtomicU64,
+    calls: AtomicU64,
+    preempted: AtomicU64,
+    /// `PREEMPTED_NS` in cycles.
+    preempted_cycles: AtomicU64,
+}
+
+impl Costs {
+    pub(crate) fn new() -> Self {
+        Self {
+            cycles: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            preempted: AtomicU64::new(0),
+            // Until the counter is measured: 3 GHz.
+            preempted_cycles: AtomicU64::new(PREEMPTED_NS * 3),
+        }
+    }
+
+    /// Counts a pass through the slow path that began at `start`.
+    pub(crate) fn add(&self, start: u64) {
+        let took = sys::cycles().wrapping_sub(start);
+        // Relaxed, here and below: statistics.
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if took < self.preempted_cycles.load(Ordering::Relaxed) {
+            self.cycles.fetch_add(took, Ordering::Relaxed);
+        } else {
+            self.preempted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+pub(crate) struct Ticker {
+    due_ns: AtomicU64,
+    taken: AtomicBool,
+    state: UnsafeCell<State>,
+}
+
+// SAFETY: the state is only reached by whoever moved `taken` from false to true.
+unsafe impl Sync for Ticker {}
+// SAFETY: the state belongs to no thread.
+unsafe impl Send for Ticker {}
+
+struct State {
+    status: Status,
+    status_due_ns: u64,
+    cgroup_due_ns: u64,
+    modules: Modules,
+    modules_due_ns: u64,
+    modules_allowed_ns: u64,
+    jemalloc: JemallocStats,
+    controller: Controller,
+    start_cycles: u64,
+    start_ns: u64,
+    seen_cycles: u64,
+    seen_cpu_ns: u64,
+    tick_ns: u64,
+    cost_ns: u64,
+}
+
+impl Ticker {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            due_ns: AtomicU64::new(0),
+            taken: AtomicBool::new(false),
+            state: UnsafeCell::new(State {
+                status: Status::default(),
+                status_due_ns: 0,
+                cgroup_due_ns: 0,
+                modules: Modules::default(),
+                modules_due_ns: 0,
+                modules_allowed_ns: 0,
+                jemalloc: JemallocStats::default(),
+                controller: Controller::new(config),
+                start_cycles: sys::cycles(),
+                start_ns: sys::clock_ns(libc::CLOCK_MONOTONIC),
+                seen_cycles: 0,
+                seen_cpu_ns: cpu_ns(),
+                tick_ns: 0,
+                cost_ns: 0,
+            }),
+        }
+    }
+
+    /// Whether the next tick is due.
+    #[inline]
+    pub(crate) fn is_due(&self, now_ns: u64) -> bool {
+        // Relaxed: a hint; the lock decides.
+        now_ns >= self.due_ns.load(Ordering::Relaxed)
+    }
+
+    /// Runs what is due, unless another thread is at it.
+    pub(crate) fn run(&self, profiler: &Profiler, now_ns: u64) {
+        self.run_under_lock(profiler, now_ns, false);
+    }
+
+    /// Runs everything: before anybody uses the profiler, and before the process ends.
+    pub(crate) fn run_all(&self, profiler: &Profiler) {
+        self.run_under_lock(profiler, sys::now_coarse_ns(), true);
+    }
+
+    #[cold]
+    fn run_under_lock(&self, profiler: &Profiler, now_ns: u64, all: bool) {
+        // SYNC(tick-taken): Acquire; pairs with the Release store below.
+        if self.taken.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let start = thread_cpu_ns();
+        // SAFETY: `taken` was false and is now ours.
+        let state = unsafe { &mut *self.state.get() };
+        if all {
+            state.status_due_ns = 0;
+            state.cgroup_due_ns = 0;
+            state.modules_due_ns = 0;
+            state.jemalloc = JemallocStats::default();
+        }
+        // Relaxed: a hint.
+        self.due_ns.store(now_ns + TICK_NS, Ordering::Relaxed);
+        state.tick(profiler, now_ns);
+        state.tick_ns += thread_cpu_ns().saturating_sub(start);
+        // SYNC(tick-taken): Release; pairs with the Acquire swap above.
+        self.taken.store(false, Ordering::Release);
+    }
+}
+
+impl State {
+    fn tick(&mut self, profiler: &Profiler, now_ns: u64) {
+        let counters = profiler.counters();
+        counters.add(Counter::Ticks, 1);
+        counters.add(Counter::SkippedReentrant, profiler::take_missed());
+        counters.set(Gauge::HeartbeatNs, now_ns);
+        self.find_modules(profiler, now_ns);
+        self.control(profiler);
+        if now_ns >= self.status_due_ns {
+            self.status_due_ns = now_ns + STATUS_NS;
+            self.describe(profiler, now_ns);
+            profiler.view.publish_status(&self.status);
+        }
+    }
+
+    fn find_modules(&mut self, profiler: &Profiler, now_ns: u64) {
+        let missing = self.modules.misses_text(&profiler.view.stacks);
+        let due = now_ns >= self.modules_due_ns || (missing && now_ns >= self.modules_allowed_ns);
+        if !due {
+            return;
+        }
+        self.modules_due_ns = now_ns + MODULES_NS;
+        self.modules_allowed_ns = now_ns + MODULES_MIN_NS;
+        profiler.walker.scratch.with(|scratch| {
+            self.modules.scan(
+                &profiler.view.modules,
+                profiler.counters(),
+                &profiler.walker.dwarf,
+                scratch,
+                now_ns,
+            );
+        });
+    }
+
+    /// Measures what sampling has cost since the last tick and moves the interval.
+    fn control(&mut self, profiler: &Profiler) {
+        let counters = profiler.counters();
+        let costs = &profiler.costs;
+        let now_ns = sys::clock_ns(libc::CLOCK_MONOTONIC);
+        let elapsed_ns = now_ns.saturating_sub(self.start_ns).max(1);
+        let elapsed_cycles = sys::cycles().wrapping_sub(self.start_cycles).max(1);
+        let to_ns = |cycles: u64| {
+            u64::try_from(u128::from(cycles) * u128::from(elapsed_ns) / u128::from(elapsed_cycles))
+                .unwrap_or(u64::MAX)
+        };
+        if elapsed_ns > TICK_NS {
+            let cycles = u128::from(PREEMPTED_NS) * u128::from(elapsed_cycles);
+            let cycles = u64::try_from(cycles / u128::from(elapsed_ns)).unwrap_or(u64::MAX);
+            // Relaxed, here and below: statistics.
+            costs.preempted_cycles.store(cycles, Ordering::Relaxed);
+        }
+        let cycles = costs.cycles.load(Ordering::Relaxed);
+        let cost_ns = to_ns(cycles.saturating_sub(self.seen_cycles)) + self.tick_ns;
+        self.seen_cycles = cycles;
+        self.tick_ns = 0;
+        self.cost_ns += cost_ns;
+        let cpu = cpu_ns();
+        let measured = Measured {
+            cost_ns,
+            cpu_ns: cpu.saturating_sub(self.seen_cpu_ns),
+            occupancy_percent: u64::from(profiler.records.used()) * 100
+                / u64::from(profiler.records.capacity().max(1)),
+        };
+        self.seen_cpu_ns = cpu;
+        self.status.cpu_ns = Some(cpu);
+
+        let interval = sampler::interval();
+        let next = self.controller.next(interval, measured);
+        if next != interval {
+            sampler::set_interval(next);
+        }
+        let set = |counter, value: u64| {
+            counters.add(counter, value.saturating_sub(counters.get(counter)));
+        };
+        set(Counter::SlowPathCalls, costs.calls.load(Ordering::Relaxed));
+        set(Counter::SlowPathNs, self.cost_ns);
+        set(
+            Counter::SlowPathPreempted,
+            costs.preempted.load(Ordering::Relaxed),
+        );
+        for (gauge, value) in [
+            (Gauge::IntervalBytes, next),
+            (Gauge::BudgetPpm, self.controller.budget_ppm()),
+            (Gauge::LiveSlotsUsed, u64::from(profiler.records.used())),
+            (
+                Gauge::CostPpb,
+                u64::try_from(u128::from(self.cost_ns) * 1_000_000_000 / u128::from(cpu.max(1)))
+                    .unwrap_or(u64::MAX),
+            ),
+        ] {
+            counters.set(gauge, value);
+        }
+    }
+
+    fn describe(&mut self, profiler: &Profiler, now_ns: u64) {
+        let status = &mut self.status;
+        status.time_ns = Some(now_ns);
+        (status.virtual_size, status.rss) = statm().unzip();
+        self.jemalloc.update(status, now_ns);
+        if let Some(arena) = &profiler.arena {
+            status.reserved_range = Some(arena.reserved_bytes() as u64);
+            status.committed_range = Some(arena.opened_bytes() as u64);
+        }
+        if now_ns >= self.cgroup_due_ns {
+            self.cgroup_due_ns = now_ns + CGROUP_NS;
+            let cgroup = CgroupMemory::read();
+            status.cgroup_version = cgroup.as_ref().map(|cgroup| cgroup.version);
+            status.cgroup_limit = cgroup.as_ref().and_then(|cgroup| cgroup.limit);
+            status.cgroup_usage = cgroup.as_ref().and_then(|cgroup| cgroup.usage);
+            status.cgroup_oom_kills = cgroup.as_ref().and_then(|cgroup| cgroup.oom_kills);
+            status.set_cgroup_path(cgroup.as_ref().map_or(b"", |cgroup| cgroup.path()));
+        }
+    }
+}
+
+/// Virtual size and resident set in bytes.
+fn statm() -> Option<(u64, u64)> {
+    let mut buffer = [0; 128];
+    let text = sys::read_file(c"/proc/self/statm", &mut buffer)?;
+    let mut pages = text
+        .split(|byte| *byte == b' ')
+        .map_while(sys::parse_number);
+    Some((
+        pages.next()?.checked_mul(PAGE_BYTES)?,
+        pages.next()?.checked_mul(PAGE_BYTES)?,
+    ))
+}
+
+fn cpu_ns() -> u64 {
+    sys::clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn thread_cpu_ns() -> u64 {
+    sys::clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}

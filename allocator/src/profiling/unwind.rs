@@ -1,0 +1,204 @@
+//! Call stacks of sampled allocations.
+//!
+//! Two walkers: frame pointers (about a nanosecond a frame, right only where every frame keeps
+//! one) and unwind tables (right wherever there are tables). Without orders the first
+//! [`EVIDENCE`] samples are walked both ways; frame pointers stay only if at least 95 % of the
+//! stacks agree, and one sample in [`RECHECK`] is compared again afterwards.
+//!
+//! Neither walker allocates, takes a lock that another thread could hold for long, calls into the
+//! dynamic linker, or reads outside the stack's own mapping.
+
+pub(crate) mod dwarf;
+pub(crate) mod elf;
+mod frame_pointers;
+pub(crate) mod maps;
+pub(crate) mod modules;
+mod registers;
+pub(crate) mod scratch;
+pub(crate) mod stack_bounds;
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use riptide_region::{
+    counters::{Counter, Counters, Gauge, Unwinder},
+    stack_table::MAX_FRAMES,
+};
+
+use self::{dwarf::Dwarf, registers::Registers, scratch::ScratchPool};
+use super::{config::UnwindChoice, thread_state::ThreadState};
+
+/// Samples walked both ways before the choice.
+const EVIDENCE: u32 = 64;
+/// One sample in this many is compared again once frame pointers are chosen.
+const RECHECK: u64 = 1024;
+/// Share of the compared stacks that must agree, in percent.
+const AGREEMENT_PERCENT: u32 = 95;
+/// Frames at the root (C start-up code without frame pointers) in which the walkers may differ.
+const ROOT_TOLERANCE: usize = 3;
+/// A thread with less stack than this left is not walked by unwind tables.
+const DWARF_STACK_ROOM: usize = 24 << 10;
+
+/// A call stack: return addresses, leaf first.
+pub(crate) struct Stack {
+    frames: [u64; MAX_FRAMES],
+    len: usize,
+    truncated: bool,
+}
+
+impl Stack {
+    pub(crate) const fn new() -> Self {
+        Self {
+            frames: [0; MAX_FRAMES],
+            len: 0,
+            truncated: false,
+        }
+    }
+
+    pub(crate) fn frames(&self) -> &[u64] {
+        self.frames.get(..self.len).unwrap_or_default()
+    }
+
+    pub(crate) fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Adds a frame; false when there is no room for another, which marks the stack as cut.
+    fn push(&mut self, return_address: u64) -> bool {
+        match self.frames.get_mut(self.len) {
+            Some(place) => {
+                *place = return_address;
+                self.len += 1;
+                true
+            }
+            None => {
+                self.truncated = true;
+                false
+            }
+        }
+    }
+}
+
+/// Both walkers, and the evidence between them.
+pub(crate) struct StackWalker {
+    choice: UnwindChoice,
+    /// An [`Unwinder`].
+    decision: AtomicU64,
+    compared: AtomicU32,
+    agreed: AtomicU32,
+    walks: AtomicU64,
+    pub(crate) dwarf: Dwarf,
+    pub(crate) scratch: ScratchPool,
+}
+
+impl StackWalker {
+    pub(crate) fn new(choice: UnwindChoice) -> Option<Self> {
+        let decision = match choice {
+            UnwindChoice::Auto => Unwinder::Undecided,
+            UnwindChoice::FramePointers => Unwinder::FramePointers,
+            UnwindChoice::Dwarf => Unwinder::Dwarf,
+        };
+        Some(Self {
+            choice,
+            decision: AtomicU64::new(decision as u64),
+            compared: AtomicU32::new(0),
+            agreed: AtomicU32::new(0),
+            walks: AtomicU64::new(0),
+            dwarf: Dwarf::new(),
+            scratch: ScratchPool::new()?,
+        })
+    }
+
+    /// Walks the calling thread's stack into `stack`.
+    #[inline(never)]
+    pub(crate) fn walk(&self, state: &ThreadState, counters: &Counters<'_>, stack: &mut Stack) {
+        let registers = Registers::capture();
+        let bounds = self
+            .scratch
+            .with(|scratch| stack_bounds::find(state, registers.stack_pointer, scratch))
+            .flatten();
+        let Some(bounds) = bounds else {
+            return;
+        };
+        let dwarf_fits = stack_bounds::room(&bounds, registers.stack_pointer) >= DWARF_STACK_ROOM;
+        // Relaxed: a choice of method; either is safe at any time.
+        match Unwinder::from_word(self.decision.load(Ordering::Relaxed)) {
+            _ if !dwarf_fits => frame_pointers::walk(&registers, &bounds, stack),
+            Unwinder::Dwarf => {
+                if !self.dwarf.walk(&registers, &bounds, stack) {
+                    frame_pointers::walk(&registers, &bounds, stack);
+                }
+            }
+            Unwinder::FramePointers => {
+                frame_pointers::walk(&registers, &bounds, stack);
+                // Relaxed: only counts.
+                let walks = self.walks.fetch_add(1, Ordering::Relaxed);
+                if self.choice == UnwindChoice::Auto && walks.is_multiple_of(RECHECK) {
+                    self.compare(&registers, &bounds, counters, stack);
+                }
+            }
+            Unwinder::Undecided => {
+                frame_pointers::walk(&registers, &bounds, stack);
+                self.compare(&registers, &bounds, counters, stack);
+            }
+        }
+    }
+
+    /// Walks by unwind tables as well, keeps the better stack, and decides when there is enough
+    /// evidence. `stack` holds the frame-pointer walk.
+    #[inline(never)]
+    fn compare(
+        &self,
+        registers: &Registers,
+        bounds: &stack_bounds::StackBounds,
+        counters: &Counters<'_>,
+        stack: &mut Stack,
+    ) {
+        let mut other = Stack::new();
+        if !self.dwarf.walk(registers, bounds, &mut other) {
+            return;
+        }
+        let agrees = agree(stack, &other);
+        counters.add(Counter::UnwindChecked, 1);
+        // Relaxed: evidence; a race moves the decision by a sample.
+        let agreed = if agrees {
+            counters.add(Counter::UnwindAgreed, 1);
+            self.agreed.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            core::mem::swap(stack, &mut other);
+            self.agreed.load(Ordering::Relaxed)
+        };
+        let compared = self.compared.fetch_add(1, Ordering::Relaxed) + 1;
+        if compared >= EVIDENCE {
+            let decision = if agreed * 100 >= compared * AGREEMENT_PERCENT {
+                Unwinder::FramePointers
+            } else {
+                Unwinder::Dwarf
+            };
+            self.decision.store(decision as u64, Ordering::Relaxed);
+            // The next comparisons weigh as much as the last ones did.
+            self.compared.store(EVIDENCE / 2, Ordering::Relaxed);
+            self.agreed.store(
+                agreed.min(compared) * (EVIDENCE / 2) / compared,
+                Ordering::Relaxed,
+            );
+        }
+        self.show(counters);
+    }
+
+    /// Shows the choice in the region.
+    pub(crate) fn show(&self, counters: &Counters<'_>) {
+        counters.set(Gauge::Unwinder, self.decision.load(Ordering::Relaxed));
+    }
+}
+
+/// Whether the frame-pointer walk found what the unwind tables say, but for start-up code at the
+/// root.
+fn agree(frame_pointers: &Stack, tables: &Stack) -> bool {
+    let same = frame_pointers
+        .frames()
+        .iter()
+        .zip(tables.frames())
+        .take_while(|(a, b)| a == b)
+        .count();
+    same + ROOT_TOLERANCE >= tables.len && same > 0
+}

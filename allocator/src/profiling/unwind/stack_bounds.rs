@@ -1,0 +1,200 @@
+//! Which addresses a walk of the calling thread's stack may read.
+//!
+//! A walk reads upwards from the stack pointer. Its upper bound is the end of the mapping that the
+//! stack pointer lies in, found once a thread. For a thread's own stack that end is cut at the
+//! thread control block, which the C library puts at the top of the stack, so that a neighbouring
+//! mapping that the kernel has merged is left alone. On a foreign stack (coroutines, signal
+//! stacks) the mapping is asked for every time: it may change behind our back.
+#![expect(unsafe_code, reason = "asks the kernel and the processor directly")]
+
+use super::{
+    super::{sys::File, thread_state::ThreadState},
+    maps,
+};
+
+/// Readable addresses of the stack at and above the stack pointer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackBounds {
+    pub(crate) low: usize,
+    pub(crate) high: usize,
+}
+
+/// The stack that `stack_pointer` lies on; `None` when the kernel does not tell.
+pub(crate) fn find(
+    state: &ThreadState,
+    stack_pointer: usize,
+    scratch: &mut [u8],
+) -> Option<StackBounds> {
+    let (low, high) = (state.stack_low.get(), state.stack_high.get());
+    if (low..high).contains(&stack_pointer) {
+        return Some(StackBounds { low, high });
+    }
+    let mapping = mapping_of(stack_pointer, scratch)?;
+    let thread_pointer = thread_pointer();
+    let own_high = if (mapping.low..mapping.high).contains(&thread_pointer)
+        && thread_pointer > stack_pointer
+    {
+        Some(thread_pointer)
+    } else if (mapping.low..mapping.high).contains(&main_stack_top()) {
+        Some(mapping.high)
+    } else {
+        None
+    };
+    let Some(high) = own_high else {
+        return Some(mapping);
+    };
+    state.stack_low.set(mapping.low);
+    state.stack_high.set(high);
+    Some(StackBounds {
+        low: mapping.low,
+        high,
+    })
+}
+
+/// An address near the top of the main thread's stack: the kernel puts the random bytes for libc
+/// there.
+fn main_stack_top() -> usize {
+    // SAFETY: reads a value of the auxiliary vector; 0 when it is not there.
+    unsafe { libc::getauxval(libc::AT_RANDOM) as usize }
+}
+
+fn thread_pointer() -> usize {
+    let value: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: on x86-64 Linux the first word of the thread control block is its own address.
+    unsafe {
+        core::arch::asm!("mov {}, fs:0", out(reg) value, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: reads the thread pointer register.
+    unsafe {
+        core::arch::asm!("mrs {}, tpidr_el0", out(reg) value, options(nomem, nostack, preserves_flags));
+    }
+    value
+}
+
+/// `struct procmap_query` of `linux/fs.h` (since Linux 6.11).
+#[repr(C)]
+#[derive(Default)]
+struct ProcmapQuery {
+    size: u64,
+    query_flags: u64,
+    query_addr: u64,
+    vma_start: u64,
+    vma_end: u64,
+    vma_flags: u64,
+    vma_page_size: u64,
+    vma_offset: u64,
+    inode: u64,
+    dev_major: u32,
+    dev_minor: u32,
+    vma_name_size: u32,
+    build_id_size: u32,
+    vma_name_addr: u64,
+    build_id_addr: u64,
+}
+
+/// `PROCMAP_QUERY`: `_IOWR('f', 17, struct procmap_query)`.
+const PROCMAP_QUERY: u64 = 0xc068_6611;
+const _: () = assert!(size_of::<ProcmapQuery>() == 0x68);
+
+fn mapping_of(address: usize, scratch: &mut [u8]) -> Option<StackBounds> {
+    ask_for_mapping(address).or_else(|| read_for_mapping(address, scratch))
+}
+
+fn ask_for_mapping(address: usize) -> Option<StackBounds> {
+    let file = File::open(c"/proc/self/maps")?;
+    let mut query = ProcmapQuery {
+        size: size_of::<ProcmapQuery>() as u64,
+        query_addr: address as u64,
+        ..ProcmapQuery::default()
+    };
+    // SAFETY: the request reads and writes one procmap_query, whose size it is told; a kernel that
+    // does not know it refuses.
+    let failed =
+        unsafe { libc::ioctl(file.raw(), PROCMAP_QUERY as libc::Ioctl, &raw mut query) } != 0;
+    if failed {
+        return None;
+    }
+    Some(StackBounds {
+        low: query.vma_start as usize,
+        high: query.vma_end as usize,
+    })
+}
+
+fn read_for_mapping(address: usize, scratch: &mut [u8]) -> Option<StackBounds> {
+    let mut found = None;
+    maps::for_each(scratch, |mapping| {
+        if (mapping.start..mapping.end).contains(&(address as u64)) {
+            found = Some(StackBounds {
+                low: mapping.start as usize,
+                high: mapping.end as usize,
+            });
+        }
+        found.is_none()
+    });
+    found
+}
+
+/// Bytes between the lower end of the stack and the stack pointer.
+pub(crate) fn room(bounds: &StackBounds, stack_pointer: usize) -> usize {
+    stack_pointer.saturating_sub(bounds.low)
+}
+
+/// Whether the calling thread has `bytes` of stack left; yes where the kernel does not tell.
+pub(crate) fn has_room(state: &ThreadState, bytes: usize) -> bool {
+    let stack_pointer = stack_pointer();
+    find(state, stack_pointer, &mut []).is_none_or(|bounds| room(&bounds, stack_pointer) >= bytes)
+}
+
+/// The calling function's stack pointer, roughly.
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let value: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) value, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!("mov {}, sp", out(reg) value, options(nomem, nostack, preserves_flags));
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() -> StackBounds {
+        super::super::super::thread_state::with(|state| {
+            state.stack_low.set(0);
+            state.stack_high.set(0);
+            find(state, stack_pointer(), &mut [0; 8192]).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_thread_reads_its_own_stack_and_no_further() {
+        let bounds = std::thread::Builder::new()
+            .stack_size(512 << 10)
+            .spawn(here)
+            .unwrap()
+            .join()
+            .unwrap();
+        let size = bounds.high - bounds.low;
+        assert!((256 << 10..=520 << 10).contains(&size), "{size} bytes");
+    }
+
+    #[test]
+    fn kernel_query_and_text_agree() {
+        let sp = stack_pointer();
+        let read = read_for_mapping(sp, &mut [0; 8192]).unwrap();
+        assert!((read.low..read.high).contains(&sp));
+        if let Some(asked) = ask_for_mapping(sp) {
+            assert_eq!(asked.high, read.high);
+        }
+    }
+}
