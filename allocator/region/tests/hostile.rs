@@ -151,14 +151,18 @@ fn nasty() -> impl Strategy<Value = u64> {
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
+        cases: match (cfg!(miri), option_env!("RIPTIDE_LONG")) {
+            (true, _) => 1,
+            (false, Some(_)) => cases * 50,
+            (false, None) => cases,
+        },
         failure_persistence: None,
         ..ProptestConfig::default()
     }
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(40))]
 
     #[test]
     fn any_words(
