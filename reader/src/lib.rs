@@ -32,6 +32,7 @@ pub mod attach;
 pub mod clock;
 pub mod error;
 pub mod estimate;
+pub mod ingest;
 pub mod profile;
 pub mod self_stats;
 pub mod session;

@@ -1,8 +1,23 @@
-//! What is known about a target at one moment.
+//! What is known about a target: the model that observations go into, and the snapshot that comes
+//! out at each moment.
+//!
+//! | module | does |
+//! |---|---|
+//! | `snapshot` | plain data, serialised as the JSON contract has it |
+//! | `model` | from observations to snapshots |
+//! | `aggregate` | sums for each stack, usable sizes, ages |
+//! | `watch` | growth from births and deaths, rates |
+//! | `naming` | frames and leaves of stacks |
 
+mod aggregate;
+mod model;
+mod naming;
 mod snapshot;
+mod watch;
 
+pub use model::{FreshMemory, Model};
+pub use naming::{Resolver, UNKNOWN_STACK};
 pub use snapshot::{
     Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
-    TargetInfo, TargetState, UnwinderKind,
+    StackProfile, TargetInfo, TargetState, UnwinderKind,
 };

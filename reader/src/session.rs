@@ -1,17 +1,35 @@
 //! One reader of one target: attach, poll, snapshot.
+//!
+//! [`Session::poll`] follows the journal and may be called ten times a second;
+//! [`Session::snapshot`] reads the tables as well.
+//!
+//! **Invariants.** Nothing waits for symbols but [`Session::wait_for_symbols`]. A region is checked
+//! anew at every look. Once it cannot be trusted (truncated, damaged) the last good figures stay and
+//! [`Session::problem`] says why.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use riptide_region::{event::Event, header::Header, module_table::Module, status::Status};
+use riptide_region::{
+    event::Event, header::Header, module_table::Module, ring::Account, stack_table::StackTotals,
+    status::Status, view::View,
+};
 
 use crate::{
-    clock::Clock,
+    attach::{
+        process::Proc,
+        region::Region,
+        target::{Target, describe, last_sign_of_life_ns, printable},
+    },
+    clock::{Clock, SystemClock},
     error::ReaderError,
-    profile::{Frame, Snapshot, TargetInfo},
+    ingest::{Counts, Ingest, LiveSample, Observation, StackBook},
+    profile::{FreshMemory, Model, Snapshot, StackProfile, TargetInfo, TargetState},
+    symbolize::{SymbolConfig, Symbols},
+    waterfall::{self, OtherMemory, Row},
 };
 
 /// How a session reads.
@@ -26,28 +44,45 @@ pub struct SessionOptions {
     pub clock: Option<Arc<dyn Clock>>,
 }
 
-/// One distinct stack with its figures: what exports and flame graphs are made of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StackProfile {
-    /// The whole symbolised stack, innermost frame first; runtime frames included.
-    pub frames: Arc<[Frame]>,
-    /// Index in `frames` of the leaf that the site is named for.
-    pub leaf: usize,
-    /// Return addresses, leaf first.
-    pub addresses: Arc<[u64]>,
-    /// Estimated live requested bytes.
-    pub live_bytes: f64,
-    /// Estimated live blocks.
-    pub live_objects: f64,
-    /// Estimated bytes allocated since the process started.
-    pub allocated_bytes: f64,
-    /// Estimated blocks allocated since the process started.
-    pub allocated_objects: f64,
-}
-
 /// One reader of one target.
 pub struct Session {
-    path: PathBuf,
+    region: Region,
+    header: Header,
+    proc: Proc,
+    clock: Arc<dyn Clock>,
+    target: Target,
+    ingest: Ingest,
+    observation: Observation,
+    /// Modules as the symboliser knows them.
+    modules_known: Vec<Module>,
+    model: Model,
+    symbols: Symbols,
+    pending_symbols: usize,
+    problem: Option<Problem>,
+}
+
+/// Why a region can no longer be trusted; a [`ReaderError`] is made of it when asked for.
+#[derive(Clone, Copy, Debug)]
+enum Problem {
+    Truncated,
+    Damaged(riptide_region::view::ViewError),
+}
+
+impl Problem {
+    fn of(error: &ReaderError) -> Self {
+        match error {
+            ReaderError::Region { error, .. } => Self::Damaged(*error),
+            _ => Self::Truncated,
+        }
+    }
+
+    fn error(self, path: &Path) -> ReaderError {
+        let path = path.to_owned();
+        match self {
+            Self::Truncated => ReaderError::TruncatedWhileMapped { path },
+            Self::Damaged(error) => ReaderError::Region { path, error },
+        }
+    }
 }
 
 impl Session {
@@ -64,85 +99,273 @@ impl Session {
     /// # Errors
     /// As for [`Session::attach`].
     pub fn attach_with(path: &Path, options: SessionOptions) -> Result<Self, ReaderError> {
-        let _ = options;
-        Ok(Self {
-            path: path.to_owned(),
-        })
-    }
-
-    /// Reads events and tables. Never waits for symbols.
-    pub fn poll(&mut self) {}
-
-    /// The profile as of the last poll: all sites, sorted by live bytes.
-    pub fn snapshot(&mut self) -> Snapshot {
-        Snapshot {
-            target: self.info(),
-            ..Snapshot::default()
+        let proc = Proc::default();
+        let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let region = Region::open(path)?;
+        let view = region.view()?;
+        let header = view.header();
+        let target = describe(&region, &view, &proc, clock.as_ref(), None);
+        let ingest = Ingest::new(&view, options.history);
+        let mut symbol_config = SymbolConfig::default();
+        (symbol_config.pid, symbol_config.symbol_dirs) = (target.host_pid, options.symbol_dirs);
+        let symbols = Symbols::spawn(symbol_config);
+        let mut session = Self {
+            region,
+            header,
+            proc,
+            clock,
+            target,
+            ingest,
+            observation: Observation::default(),
+            modules_known: Vec::new(),
+            model: Model::default(),
+            symbols,
+            pending_symbols: 0,
+            problem: None,
+        };
+        session.observe();
+        match session.problem() {
+            Some(problem) => Err(problem),
+            None => Ok(session),
         }
     }
 
-    /// Waits until every stack of the last poll has its symbols; false when the time ran out.
+    /// Reads the events since the last poll and the target's state. Cheap; never waits.
+    pub fn poll(&mut self) {
+        let Some(view) = checked_view(&self.region, &mut self.problem) else {
+            return;
+        };
+        let target = describe(
+            &self.region,
+            &view,
+            &self.proc,
+            self.clock.as_ref(),
+            self.target.host_pid,
+        );
+        // A process in a pid namespace that is not visible may still write.
+        let writers_gone = matches!(target.info.state, TargetState::Exited | TargetState::Killed);
+        self.ingest.drain(&view, writers_gone);
+        self.target = target;
+        self.check();
+    }
+
+    /// The profile as of now: all sites, sorted by live bytes. Names that are not known yet are
+    /// addresses; they are asked for in the background.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.poll();
+        self.observe();
+        self.name(true);
+        let fresh = self.fresh_memory();
+        self.model.snapshot(
+            &self.observation,
+            self.target.info.clone(),
+            fresh,
+            self.pending_symbols,
+        )
+    }
+
+    /// Waits until every stack of the last look has its names; false when the time ran out.
     pub fn wait_for_symbols(&mut self, timeout: Duration) -> bool {
-        let _ = timeout;
-        true
+        let deadline = Instant::now() + timeout;
+        loop {
+            self.name(false);
+            if self.pending_symbols == 0 {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // False only says that the time ran out, which the next round finds out itself.
+            self.symbols.wait(left);
+        }
     }
 
     /// Who the target is, with its state as of now.
     #[must_use]
     pub fn info(&self) -> TargetInfo {
-        TargetInfo {
-            region: self.path.clone(),
-            ..TargetInfo::default()
-        }
+        let Ok(view) = self.region.view() else {
+            return self.target.info.clone();
+        };
+        let known = self.target.host_pid;
+        describe(&self.region, &view, &self.proc, self.clock.as_ref(), known).info
     }
 
-    /// Why figures can no longer be trusted, if so: the file was truncated or damaged while mapped.
+    /// Why figures are no longer refreshed, if so: the file was truncated or damaged while mapped.
     #[must_use]
     pub fn problem(&self) -> Option<ReaderError> {
-        None
+        self.problem
+            .map(|problem| problem.error(self.region.path()))
     }
 
-    /// Begins the time watched (growth) anew.
-    pub fn restart_watch(&mut self) {}
+    /// The target's pid in the reader's own pid namespace, while it lives.
+    #[must_use]
+    pub fn host_pid(&self) -> Option<u32> {
+        self.target.host_pid
+    }
 
-    /// Seconds that growth figures cover.
+    /// Begins the time watched (growth) anew with the next snapshot.
+    pub fn restart_watch(&mut self) {
+        self.model.restart_watch();
+    }
+
+    /// Seconds that the growth figures of the last snapshot cover.
     #[must_use]
     pub fn watched_seconds(&self) -> f64 {
-        0.0
+        self.model.watched_seconds(self.observation.time_ns)
     }
 
-    /// Every distinct stack with its figures, as of the last poll, heaviest live bytes first.
+    /// Every distinct stack with its figures, as of the last snapshot, heaviest live bytes first.
     pub fn stacks(&mut self) -> Vec<StackProfile> {
-        Vec::new()
+        self.name(true);
+        self.model.stacks(&self.observation)
     }
 
-    /// Events that the last poll read.
+    /// The rows of the memory waterfall of a snapshot of this session. Reads `/proc/PID/smaps` of a
+    /// live target, which takes the target's memory lock for a while: for reports, not for each tick.
+    #[must_use]
+    pub fn waterfall(&self, snapshot: &Snapshot) -> Vec<Row> {
+        let other = self
+            .target
+            .host_pid
+            .map_or_else(OtherMemory::default, |pid| OtherMemory {
+                c_heap: self.proc.c_heap_rss(pid),
+                files_and_shared: self.proc.memory(pid).rss_file_and_shmem,
+            });
+        waterfall::rows(snapshot, &other)
+    }
+
+    /// Events that the last poll (or snapshot) read.
     #[must_use]
     pub fn events(&self) -> &[Event] {
-        &[]
+        self.ingest.events()
+    }
+
+    /// What became of ring records since attaching.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.ingest.account()
+    }
+
+    /// Live records of the last snapshot.
+    #[must_use]
+    pub fn live_samples(&self) -> &[LiveSample] {
+        &self.observation.live
+    }
+
+    /// All stacks seen so far.
+    #[must_use]
+    pub fn stack_book(&self) -> &StackBook {
+        &self.observation.stacks
+    }
+
+    /// Totals of each stack since the process started, by place in the stack book.
+    #[must_use]
+    pub fn stack_totals(&self) -> &[StackTotals] {
+        &self.observation.totals
+    }
+
+    /// Counters and gauges as of the last snapshot.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.observation.counts
+    }
+
+    /// The target's last status, as of the last snapshot.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.observation.status
     }
 
     /// Executable mappings of the target.
     #[must_use]
     pub fn modules(&self) -> &[Module] {
-        &[]
+        &self.observation.modules
     }
 
-    /// The header.
+    /// The header (flags, versions, executable).
     #[must_use]
-    pub fn header(&self) -> Header {
-        bytemuck::Zeroable::zeroed()
+    pub fn header(&self) -> &Header {
+        &self.header
     }
 
-    /// The target's last status.
+    /// Everything the last snapshot was made of: what a recording keeps.
     #[must_use]
-    pub fn status(&self) -> Status {
-        Status::default()
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// The symboliser.
+    #[must_use]
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
     }
 
     /// What was wrong with the target's environment, one message a line.
     #[must_use]
     pub fn config_error(&self) -> Option<String> {
-        None
+        let text = self.header.config_error();
+        let lines = text.split(|byte| *byte == b'\n').map(printable);
+        let text = lines.collect::<Vec<_>>().join("\n");
+        (!text.is_empty()).then_some(text)
     }
+
+    /// Notes a truncation that was found while reading.
+    fn check(&mut self) {
+        if self.problem.is_none() && self.region.truncated() {
+            self.problem = Some(Problem::Truncated);
+        }
+    }
+
+    /// Reads the tables and feeds the model, unless the region turns out to be damaged.
+    fn observe(&mut self) {
+        let Some(view) = checked_view(&self.region, &mut self.problem) else {
+            return;
+        };
+        self.observation.time_ns = if self.target.info.state == TargetState::Live {
+            self.clock.monotonic_ns()
+        } else {
+            last_sign_of_life_ns(&view, &self.header)
+        };
+        let initial_interval = self.header.initial_interval;
+        self.ingest
+            .read_tables(&view, initial_interval, &mut self.observation);
+        self.check();
+        if self.problem.is_some() {
+            return;
+        }
+        if self.modules_known != self.observation.modules {
+            self.modules_known.clone_from(&self.observation.modules);
+            self.symbols.set_modules(&self.modules_known);
+        }
+        self.model.observe(&self.observation);
+    }
+
+    fn name(&mut self, hurry: bool) {
+        let unsettled = self.model.name(&self.observation, &mut self.symbols, hurry);
+        self.pending_symbols = unsettled;
+    }
+
+    fn fresh_memory(&self) -> FreshMemory {
+        self.target
+            .host_pid
+            .map_or_else(FreshMemory::default, |pid| {
+                let memory = self.proc.memory(pid);
+                FreshMemory {
+                    rss: memory.rss,
+                    virtual_size: memory.virtual_size,
+                }
+            })
+    }
+}
+
+/// The region's tables; `None`, and the problem noted, when they cannot be trusted.
+fn checked_view<'a>(region: &'a Region, problem: &mut Option<Problem>) -> Option<View<'a>> {
+    if problem.is_some() {
+        return None;
+    }
+    region
+        .view()
+        .map_err(|error| *problem = Some(Problem::of(&error)))
+        .ok()
 }

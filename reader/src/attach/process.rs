@@ -123,6 +123,29 @@ impl Proc {
         }))
     }
 
+    /// Resident bytes of the C library's own heap (`brk`), which jemalloc does not use; `None` when
+    /// that cannot be told. Walks the target's page tables: for one report, not for every tick.
+    pub(crate) fn c_heap_rss(&self, pid: u32) -> Option<u64> {
+        let text = fs::read(self.path(pid, "smaps")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        if text.is_empty() {
+            return None;
+        }
+        let mut in_heap = false;
+        let mut sum: u64 = 0;
+        for line in text.lines() {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            // `55d0-55f0 rw-p …` opens a mapping, `Rss:  12 kB` belongs to it.
+            if !first.ends_with(':') {
+                in_heap = line.ends_with("[heap]");
+            } else if in_heap && first == "Rss:" {
+                let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+                sum = sum.saturating_add(kib.saturating_mul(1_024));
+            }
+        }
+        Some(sum)
+    }
+
     /// Memory figures of a process.
     pub(crate) fn memory(&self, pid: u32) -> ProcessMemory {
         let Ok(text) = fs::read_to_string(self.path(pid, "status")) else {
@@ -200,6 +223,17 @@ mod tests {
         assert_eq!(proc.namespace(pid, "pid"), proc.own_namespace("pid"));
         assert!(proc.boot_id().is_some());
         assert_eq!(proc.innermost_pid(pid), Some(pid));
+    }
+
+    #[test]
+    fn the_c_heap_is_found_among_the_mappings() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("7")).unwrap();
+        let smaps = "5500-5600 rw-p 00000000 00:00 0    [heap]\nSize: 8 kB\nRss:  12 kB\n\
+                     7f00-7f01 rw-p 00000000 00:00 0 \nRss:  99 kB\n";
+        fs::write(root.path().join("7/smaps"), smaps).unwrap();
+        assert_eq!(Proc::at(root.path()).c_heap_rss(7), Some(12 * 1_024));
+        assert_eq!(Proc::at(root.path()).c_heap_rss(8), None);
     }
 
     #[test]

@@ -230,3 +230,22 @@ pub struct Snapshot {
     /// Stacks that wait for their symbols.
     pub pending_symbols: usize,
 }
+
+/// One distinct stack with its figures: what exports and flame graphs are made of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StackProfile {
+    /// The whole symbolised stack, innermost frame first; runtime frames included.
+    pub frames: Arc<[Frame]>,
+    /// Index in `frames` of the leaf that the site is named for.
+    pub leaf: usize,
+    /// Return addresses, leaf first; empty for the unknown stack.
+    pub addresses: Arc<[u64]>,
+    /// Estimated live requested bytes.
+    pub live_bytes: f64,
+    /// Estimated live blocks.
+    pub live_objects: f64,
+    /// Estimated bytes allocated since the process started.
+    pub allocated_bytes: f64,
+    /// Estimated blocks allocated since the process started.
+    pub allocated_objects: f64,
+}
