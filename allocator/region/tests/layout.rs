@@ -47,14 +47,29 @@ macro_rules! fields {
 }
 
 const KINDS: [(SectionKind, &str); 8] = [
-    (SectionKind::Status, "sequence time_ns rss virtual_size cpu_ns cgroup_version cgroup_limit cgroup_usage cgroup_oom_kills allocated active metadata resident mapped retained dirty muzzy epoch_ns epoch_time_ns arenas reserved_range committed_range cgroup_path_length cgroup_path"),
+    (
+        SectionKind::Status,
+        "sequence time_ns rss virtual_size cpu_ns cgroup_version cgroup_limit cgroup_usage cgroup_oom_kills allocated active metadata resident mapped retained dirty muzzy epoch_ns epoch_time_ns arenas reserved_range committed_range cgroup_path_length cgroup_path",
+    ),
     (SectionKind::Counters, "value"),
-    (SectionKind::Modules, "sequence text_start text_end file_offset bias valid_from_ns valid_to_ns lengths build_id path"),
+    (
+        SectionKind::Modules,
+        "sequence text_start text_end file_offset bias valid_from_ns valid_to_ns lengths build_id path",
+    ),
     (SectionKind::StackIndex, "tag_and_id"),
-    (SectionKind::StackEntries, "ready hash first_seen_ns last_seen_ns samples sampled_bytes freed_samples freed_sampled_bytes certain_objects certain_bytes estimated_objects estimated_bytes variance_objects variance_bytes lifetimes"),
+    (
+        SectionKind::StackEntries,
+        "ready hash first_seen_ns last_seen_ns samples sampled_bytes freed_samples freed_sampled_bytes certain_objects certain_bytes estimated_objects estimated_bytes variance_objects variance_bytes lifetimes",
+    ),
     (SectionKind::StackFrames, "return_address"),
-    (SectionKind::Live, "sequence address size_and_align stack_and_thread interval birth_ns number"),
-    (SectionKind::Ring, "sequence dropped kind_and_size address stack_and_thread time_ns number interval_and_lifetime"),
+    (
+        SectionKind::Live,
+        "sequence address size_and_align stack_and_thread interval birth_ns number",
+    ),
+    (
+        SectionKind::Ring,
+        "sequence dropped kind_and_size address stack_and_thread time_ns number interval_and_lifetime",
+    ),
 ];
 
 const COUNTERS: [Counter; 19] = [
@@ -167,15 +182,19 @@ fn tables() -> Vec<Table> {
     tables.push(Table {
         title: "Values of gauges".into(),
         columns: &["value", "meaning"],
-        rows: [Unwinder::Undecided, Unwinder::FramePointers, Unwinder::Dwarf]
-            .iter()
-            .map(|value| row![*value as u64, format!("Unwinder {value:?}")])
-            .chain(
-                [Marking::None, Marking::ReservedRange, Marking::PageAligned]
-                    .iter()
-                    .map(|value| row![*value as u64, format!("Marking {value:?}")]),
-            )
-            .collect(),
+        rows: [
+            Unwinder::Undecided,
+            Unwinder::FramePointers,
+            Unwinder::Dwarf,
+        ]
+        .iter()
+        .map(|value| row![*value as u64, format!("Unwinder {value:?}")])
+        .chain(
+            [Marking::None, Marking::ReservedRange, Marking::PageAligned]
+                .iter()
+                .map(|value| row![*value as u64, format!("Marking {value:?}")]),
+        )
+        .collect(),
     });
     for (name, bytes, dense) in PLANS {
         let plan = Plan::new(bytes, dense).unwrap();
@@ -218,7 +237,12 @@ fn golden_text(tables: &[Table]) -> String {
 fn markdown(tables: &[Table]) -> String {
     let mut text = String::new();
     for table in tables {
-        let _ = write!(text, "\n### {}\n\n| {} |\n", table.title, table.columns.join(" | "));
+        let _ = write!(
+            text,
+            "\n### {}\n\n| {} |\n",
+            table.title,
+            table.columns.join(" | ")
+        );
         let _ = writeln!(text, "|{}", "---|".repeat(table.columns.len()));
         for row in &table.rows {
             let _ = writeln!(text, "| {} |", row.join(" | "));
@@ -279,7 +303,13 @@ fn format_md_has_the_same_tables() {
 fn first_difference(left: &str, right: &str) -> String {
     let mut lines = left.lines().zip(right.lines());
     lines.find(|(left, right)| left != right).map_or_else(
-        || format!("{} lines against {}", left.lines().count(), right.lines().count()),
+        || {
+            format!(
+                "{} lines against {}",
+                left.lines().count(),
+                right.lines().count()
+            )
+        },
         |(left, right)| format!("written: {left}\nin code: {right}"),
     )
 }
@@ -295,7 +325,11 @@ fn fields_cover_their_structs() {
             assert_eq!(offset, next, "{}: {}", table.title, row[2]);
             next += bytes;
         }
-        let whole = if table.title == "Header" { HEADER_BYTES } else { 128 };
+        let whole = if table.title == "Header" {
+            HEADER_BYTES
+        } else {
+            128
+        };
         assert_eq!(next, whole, "{}", table.title);
     }
 }
@@ -328,15 +362,24 @@ fn plans_are_sound() {
             assert_eq!(end, plan.region_bytes, "{bytes}");
             let count = |kind: SectionKind| {
                 let sections = plan.sections().iter();
-                sections.filter(|section| section.kind == kind as u32).count()
+                sections
+                    .filter(|section| section.kind == kind as u32)
+                    .count()
             };
             for (kind, _) in KINDS {
-                let expected = if kind == SectionKind::Ring && dense { 8 } else { 1 };
+                let expected = if kind == SectionKind::Ring && dense {
+                    8
+                } else {
+                    1
+                };
                 assert_eq!(count(kind), expected, "{kind:?}");
             }
             let elements = |kind: SectionKind| {
                 let mut sections = plan.sections().iter();
-                sections.find(|section| section.kind == kind as u32).unwrap().count
+                sections
+                    .find(|section| section.kind == kind as u32)
+                    .unwrap()
+                    .count
             };
             assert!(elements(SectionKind::StackIndex).is_power_of_two());
             assert!(elements(SectionKind::StackIndex) >= 2 * elements(SectionKind::StackEntries));

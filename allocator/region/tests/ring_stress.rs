@@ -17,15 +17,26 @@ const WRITERS: u64 = 4;
 
 /// A record that names its writer and its number, sealed by a checksum.
 fn record(writer: u64, number: u64) -> Payload {
-    let mut payload = [writer, number, !number, writer.rotate_left(32) ^ number, 0, 0];
+    let mut payload = [
+        writer,
+        number,
+        !number,
+        writer.rotate_left(32) ^ number,
+        0,
+        0,
+    ];
     payload[5] = checksum(&payload);
     payload
 }
 
 fn checksum(payload: &Payload) -> u64 {
-    payload[..5].iter().fold(0xcbf2_9ce4_8422_2325, |state, word| {
-        (state ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
-    })
+    payload[..5]
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |state, word| {
+            (state ^ word)
+                .wrapping_mul(0x0100_0000_01b3)
+                .rotate_left(23)
+        })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,7 +138,12 @@ fn stress(capacity: usize, records: u64, stop_each: u64) {
     // Dense tickets: what the writers know adds up to the head.
     assert_eq!(fates.len() as u64, ring.head());
     assert_eq!(fates.last_key_value().unwrap().0 + 1, ring.head());
-    let count = |fate| fates.values().filter(|(_, _, other)| *other == fate).count() as u64;
+    let count = |fate| {
+        fates
+            .values()
+            .filter(|(_, _, other)| *other == fate)
+            .count() as u64
+    };
     let (dropped, stopped) = (count(Fate::Dropped), count(Fate::Stopped));
     assert_eq!(ring.dropped(), dropped);
 
@@ -139,8 +155,14 @@ fn stress(capacity: usize, records: u64, stop_each: u64) {
             account.delivered + account.overwritten + account.dropped + account.torn
         );
         assert_eq!(account.delivered, seen.delivered.len() as u64);
-        assert!(account.dropped <= dropped, "{account:?}, {dropped} given up");
-        assert!(account.torn <= stopped, "{account:?}, {stopped} never finished");
+        assert!(
+            account.dropped <= dropped,
+            "{account:?}, {dropped} given up"
+        );
+        assert!(
+            account.torn <= stopped,
+            "{account:?}, {stopped} never finished"
+        );
         for (ticket, (writer, number)) in &seen.delivered {
             assert_eq!(fates[ticket], (*writer, *number, Fate::Published));
         }
