@@ -1,0 +1,146 @@
+//! The orders of the Sites screen.
+
+use std::cmp::Ordering;
+
+use riptide_reader::profile::Site;
+
+/// What sites are sorted by; each is also a column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SortBy {
+    /// Live bytes.
+    #[default]
+    Live,
+    /// Growth of the live bytes.
+    Growth,
+    /// Live blocks.
+    Objects,
+    /// Allocations a second.
+    Alloc,
+    /// Median age of the live blocks.
+    Age,
+    /// Name of the function.
+    Function,
+}
+
+impl SortBy {
+    /// All, in the order of the columns.
+    pub const ALL: [Self; 6] = [
+        Self::Live,
+        Self::Growth,
+        Self::Objects,
+        Self::Alloc,
+        Self::Age,
+        Self::Function,
+    ];
+
+    /// Its name in the menu.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live bytes",
+            Self::Growth => "growth",
+            Self::Objects => "objects",
+            Self::Alloc => "allocations a second",
+            Self::Age => "median age",
+            Self::Function => "function",
+        }
+    }
+
+    fn position(self) -> usize {
+        Self::ALL
+            .iter()
+            .position(|order| *order == self)
+            .unwrap_or_default()
+    }
+
+    /// The order so many columns further on, around the end.
+    #[must_use]
+    pub fn step(self, forward: bool) -> Self {
+        let count = Self::ALL.len();
+        let next = (self.position() + if forward { 1 } else { count - 1 }) % count;
+        Self::ALL.get(next).copied().unwrap_or_default()
+    }
+
+    fn figure(self, site: &Site) -> f64 {
+        match self {
+            Self::Live | Self::Function => site.live_bytes.estimate,
+            Self::Growth => site
+                .growth_bytes_per_second
+                .map_or(f64::NEG_INFINITY, |growth| growth.estimate),
+            Self::Objects => site.live_objects.estimate,
+            Self::Alloc => site.allocations_per_second.unwrap_or(f64::NEG_INFINITY),
+            Self::Age => site.median_age_seconds.unwrap_or(f64::NEG_INFINITY),
+        }
+    }
+
+    /// The natural order: largest first, names from A to Z. Ties go by live bytes, then by name, so
+    /// that rows do not jump.
+    #[must_use]
+    pub fn compare(self, left: &Site, right: &Site) -> Ordering {
+        let by_name = || {
+            left.function
+                .cmp(&right.function)
+                .then(left.file.cmp(&right.file))
+                .then(left.line.cmp(&right.line))
+        };
+        let by_live = || {
+            right
+                .live_bytes
+                .estimate
+                .total_cmp(&left.live_bytes.estimate)
+        };
+        if self == Self::Function {
+            return by_name();
+        }
+        self.figure(right)
+            .total_cmp(&self.figure(left))
+            .then_with(by_live)
+            .then_with(by_name)
+    }
+}
+
+/// The sites whose growth exceeds its own error, the fastest first.
+#[must_use]
+pub fn growing(sites: &[Site]) -> Vec<&Site> {
+    let mut growing: Vec<&Site> = sites
+        .iter()
+        .filter(|site| {
+            site.growth_bytes_per_second
+                .is_some_and(|growth| growth.low > 0.0)
+        })
+        .collect();
+    growing.sort_by(|left, right| SortBy::Growth.compare(left, right));
+    growing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::snapshot;
+
+    #[test]
+    fn growing_sites_are_those_beyond_their_error() {
+        let snapshot = snapshot();
+        let growing = growing(&snapshot.sites);
+        assert_eq!(growing.len(), 1);
+        assert_eq!(growing[0].function, "service::sessions::remember_session");
+    }
+
+    #[test]
+    fn columns_go_round() {
+        assert_eq!(SortBy::Live.step(false), SortBy::Function);
+        assert_eq!(SortBy::Function.step(true), SortBy::Live);
+        for order in SortBy::ALL {
+            assert_eq!(order.step(true).step(false), order);
+        }
+    }
+
+    #[test]
+    fn unknown_figures_go_last() {
+        let mut snapshot = snapshot();
+        snapshot.sites[0].growth_bytes_per_second = None;
+        snapshot.sites.sort_by(|a, b| SortBy::Growth.compare(a, b));
+        assert_eq!(snapshot.sites[0].function, "service::sessions::remember_session");
+        assert!(snapshot.sites.last().unwrap().growth_bytes_per_second.is_none());
+    }
+}

@@ -1,0 +1,128 @@
+//! The command line: what can be asked for, and what the process ends with.
+//!
+//! stdout carries data, stderr messages. Exit codes: 0 fine, 1 findings, 2 usage or configuration,
+//! 3 no such target or it went away, 4 region format not supported, 5 input or output.
+
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::theme::ColorChoice;
+
+mod dashboard;
+mod demo;
+mod doctor;
+mod error;
+mod list;
+mod memory;
+mod output;
+mod table;
+mod top;
+
+pub use error::CliError;
+use output::Output;
+
+/// Shows where the memory of running and dead Rust services goes.
+///
+/// Without a command: the dashboard. TARGET is a pid, a process name, or a region file (also of a
+/// dead process); it may be left out when there is only one.
+#[derive(Debug, Parser)]
+#[command(name = "riptide", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    /// Pid, process name or region file
+    target: Option<String>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: ColorChoice,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Lists the targets: live, exited, killed but readable
+    List(list::Args),
+    /// Prints the sites that hold memory
+    Top(top::Args),
+    /// Prints where the memory goes, from live bytes to RSS
+    Memory(memory::Args),
+    /// Starts a bundled service with one leak, and shows it
+    Demo(demo::Args),
+    /// Checks what can keep a target from being seen or read well
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    DemoService,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with 0, the rest to stderr with 2. A closed pipe is no
+            // reason to complain.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let color = cli.color;
+    match run(cli, no_color) {
+        Ok(code) => code,
+        Err(CliError::BrokenPipe) => ExitCode::SUCCESS,
+        Err(error) => {
+            let colored = color.resolve(std::io::stderr().is_terminal(), no_color);
+            let _ = std::io::stderr().write_all(error.render(colored).as_bytes());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
+    let colored = cli
+        .color
+        .resolve(std::io::stdout().is_terminal(), no_color);
+    let mut out = Output::stdout(colored);
+    match cli.command {
+        None => dashboard::run(cli.target.as_deref(), colored),
+        Some(Subcommands::List(args)) => list::run(&args, &mut out),
+        Some(Subcommands::Top(args)) => top::run(&args, &mut out),
+        Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
+        Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
+        Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
+        Some(Subcommands::DemoService) => demo::serve(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_is_no_command() {
+        let cli = Cli::try_parse_from(["riptide", "1234"]).unwrap();
+        assert_eq!(cli.target.as_deref(), Some("1234"));
+        assert!(cli.command.is_none());
+        let cli = Cli::try_parse_from(["riptide", "top", "1234", "--once"]).unwrap();
+        assert!(cli.target.is_none());
+        assert!(matches!(cli.command, Some(Subcommands::Top(_))));
+    }
+
+    #[test]
+    fn the_service_of_the_demo_is_not_advertised() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(!help.contains("demo-service"), "{help}");
+        assert!(help.contains("memory"));
+    }
+}

@@ -1,0 +1,109 @@
+//! What can go wrong, each with one message that names the thing, and a last line that says what to
+//! try.
+
+use std::io;
+
+use riptide_reader::ReaderError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The target cannot be read.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
+    /// The command cannot be done like this.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to try.
+        hint: String,
+    },
+    /// The target went away.
+    #[error("{message}")]
+    Gone {
+        /// What went away.
+        message: String,
+        /// What to try.
+        hint: String,
+    },
+    /// Input or output failed.
+    #[error("cannot {operation}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody reads the output any more.
+    #[error("nobody reads the output any more")]
+    BrokenPipe,
+}
+
+impl CliError {
+    /// From an error of the system.
+    #[must_use]
+    pub fn io(operation: &'static str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            Self::BrokenPipe
+        } else {
+            Self::Io { operation, source }
+        }
+    }
+
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Reader(error) => error.exit_code(),
+            Self::Usage { .. } => 2,
+            Self::Gone { .. } => 3,
+            Self::Io { .. } => 5,
+            Self::BrokenPipe => 0,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Reader(error) => error.hint(),
+            Self::Usage { hint, .. } | Self::Gone { hint, .. } => hint.clone(),
+            Self::Io { .. } => "check free space and permissions, then run it again".to_owned(),
+            Self::BrokenPipe => String::new(),
+        }
+    }
+
+    /// The message as it is printed.
+    #[must_use]
+    pub fn render(&self, colored: bool) -> String {
+        let (red, bold, off) = if colored {
+            ("\x1b[1;31m", "\x1b[1m", "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
+        let message = super::output::printable(&self.to_string());
+        let hint = super::output::printable(&self.hint());
+        format!("{red}error:{off} {message}\n  {bold}try:{off} {hint}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_what_to_try() {
+        let error = CliError::Reader(ReaderError::NoSuchProcess { pid: 7 });
+        assert_eq!(error.exit_code(), 3);
+        let text = error.render(false);
+        assert!(text.starts_with("error: there is no process 7"), "{text}");
+        assert!(text.lines().last().unwrap().starts_with("  try: "), "{text}");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_not_an_error_of_output() {
+        let error = CliError::io("write", io::ErrorKind::BrokenPipe.into());
+        assert!(matches!(error, CliError::BrokenPipe));
+        let error = CliError::io("write", io::ErrorKind::StorageFull.into());
+        assert_eq!(error.exit_code(), 5);
+    }
+}

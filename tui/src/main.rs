@@ -1,0 +1,4 @@
+//! The `riptide` binary; everything is in the library.
+fn main() -> std::process::ExitCode {
+    riptide::main()
+}

@@ -1,0 +1,285 @@
+//! The terminal around the app: raw mode and back on every way out, signals, and the loop that
+//! draws only when something has changed.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    panic,
+    path::PathBuf,
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::Instant,
+};
+
+use ratatui::{
+    Terminal,
+    backend::CrosstermBackend,
+    buffer::Buffer,
+    crossterm::{
+        cursor,
+        event::{
+            self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste,
+            EnableMouseCapture,
+        },
+        execute,
+        terminal::{
+            EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+        },
+    },
+    layout::Size,
+};
+use signal_hook::{
+    consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP},
+    iterator::Signals,
+    low_level::emulate_default_handler,
+};
+
+use crate::{
+    app::{App, Exit, Request},
+    feed::{Command, Feed, Update},
+    input::{self, Input},
+    theme::Theme,
+    view,
+};
+
+/// How the dashboard came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The user left.
+    Left,
+    /// A signal asked for it; the caller cleans up and passes it on.
+    Signal(i32),
+}
+
+enum Event {
+    Input(Input),
+    /// The terminal is gone.
+    InputClosed,
+    Update(Update),
+    Signal(i32),
+}
+
+/// Whether there is a terminal to draw on and to read keys from.
+#[must_use]
+pub fn is_there() -> bool {
+    io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// Runs the dashboard until the user leaves.
+///
+/// # Errors
+///
+/// The terminal cannot be set up or written to.
+pub fn run(theme: Theme, region: Option<PathBuf>) -> io::Result<Outcome> {
+    let (events, inbox) = mpsc::channel();
+    watch_signals(events.clone())?;
+    let first = match &region {
+        Some(region) => Command::Attach(region.clone()),
+        None => Command::Search,
+    };
+    // Before the screen is set up: the first snapshot is made meanwhile.
+    let feed = {
+        let events = events.clone();
+        Feed::start(first, move |update| {
+            events.send(Event::Update(update)).is_ok()
+        })?
+    };
+    let guard = Guard::enter()?;
+    let result = Loop::new(theme, region, feed)?.run(&inbox, events);
+    drop(guard);
+    let (outcome, frame) = result?;
+    if let Some(frame) = frame {
+        // The terminal may be gone by now.
+        let _ = io::stdout().write_all(frame.as_bytes());
+    }
+    Ok(outcome)
+}
+
+/// The signals that end or stop a process are turned into events.
+fn watch_signals(events: Sender<Event>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
+    thread::Builder::new()
+        .name("riptide-signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if events.send(Event::Signal(signal)).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}
+
+fn read_input(events: Sender<Event>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("riptide-input".to_owned())
+        .spawn(move || {
+            loop {
+                let event = match event::read() {
+                    Ok(event) => match input::translate(event) {
+                        Some(input) => Event::Input(input),
+                        None => continue,
+                    },
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(_) => Event::InputClosed,
+                };
+                let closed = matches!(event, Event::InputClosed);
+                if events.send(event).is_err() || closed {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// Raw mode and the alternate screen, taken back when dropped and before a panic is reported.
+struct Guard;
+
+impl Guard {
+    fn enter() -> io::Result<Self> {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            restore();
+            previous(info);
+        }));
+        let guard = Self;
+        set_up()?;
+        Ok(guard)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn set_up() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        EnableMouseCapture,
+        EnableBracketedPaste,
+        cursor::Hide
+    )
+}
+
+/// Each step is tried whatever became of the others: the terminal may be half gone.
+fn restore() {
+    let _ = execute!(
+        io::stdout(),
+        DisableBracketedPaste,
+        DisableMouseCapture,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
+    let _ = disable_raw_mode();
+}
+
+struct Loop {
+    app: App,
+    feed: Feed,
+    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    started: Instant,
+    /// The last picture as text, for the way out that keeps it.
+    frame: String,
+}
+
+impl Loop {
+    fn new(theme: Theme, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let size = terminal.size()?;
+        Ok(Self {
+            app: App::new(theme, size, region),
+            feed,
+            terminal,
+            started: Instant::now(),
+            frame: String::new(),
+        })
+    }
+
+    fn run(
+        mut self,
+        inbox: &Receiver<Event>,
+        events: Sender<Event>,
+    ) -> io::Result<(Outcome, Option<String>)> {
+        read_input(events)?;
+        self.draw()?;
+        // Ends with the threads that send; they live as long as the process.
+        while let Ok(event) = inbox.recv() {
+            // What has piled up is taken in at once and drawn once.
+            let mut drawn = false;
+            for event in std::iter::once(event).chain(inbox.try_iter()) {
+                match event {
+                    Event::Input(input) => drawn |= self.app.input(input),
+                    Event::Update(update) => {
+                        let now = self.started.elapsed().as_secs_f64();
+                        drawn |= self.app.update(update, now);
+                    }
+                    Event::InputClosed => return Ok((Outcome::Left, None)),
+                    Event::Signal(SIGTSTP) => self.suspend()?,
+                    Event::Signal(SIGCONT) => {
+                        set_up()?;
+                        self.redraw()?;
+                    }
+                    Event::Signal(signal) => return Ok((Outcome::Signal(signal), None)),
+                }
+                for request in self.app.take_requests() {
+                    match request {
+                        Request::Feed(command) => self.feed.send(command),
+                        Request::Suspend => self.suspend()?,
+                        Request::Redraw => self.redraw()?,
+                    }
+                }
+                if let Some(exit) = self.app.exit {
+                    let frame = (exit == Exit::KeepFrame).then_some(self.frame);
+                    return Ok((Outcome::Left, frame));
+                }
+            }
+            if drawn {
+                self.draw()?;
+            }
+        }
+        Ok((Outcome::Left, None))
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        self.terminal.autoresize()?;
+        let size: Size = self.terminal.size()?;
+        if size != self.app.size {
+            self.app.input(Input::Resize {
+                width: size.width,
+                height: size.height,
+            });
+        }
+        let app = &self.app;
+        let completed = self.terminal.draw(|frame| view::render(frame, app))?;
+        self.frame = text_of(completed.buffer);
+        Ok(())
+    }
+
+    fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.clear()?;
+        self.draw()
+    }
+
+    /// Stops like any program under job control; goes on here when the shell says so.
+    fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        emulate_default_handler(SIGTSTP)?;
+        set_up()?;
+        self.redraw()
+    }
+}
+
+/// A picture as lines of text.
+fn text_of(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width).max(1);
+    let mut text = String::new();
+    for row in buffer.content.chunks(width) {
+        let line: String = row.iter().map(|cell| cell.symbol()).collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

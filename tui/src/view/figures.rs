@@ -1,0 +1,57 @@
+//! Figures of a snapshot as text. Every estimate shows its error; lost blocks turn live figures
+//! into lower bounds.
+
+use riptide_reader::profile::{Estimate, Snapshot};
+
+use crate::units;
+
+/// How the figures of a snapshot are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    lower_bound: bool,
+}
+
+impl Figures {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            lower_bound: snapshot.loss.makes_live_a_lower_bound(),
+        }
+    }
+
+    fn bound(self) -> &'static str {
+        if self.lower_bound { ">=" } else { "" }
+    }
+
+    pub(super) fn live_bytes(self, value: &Estimate) -> String {
+        format!("{}{}", self.bound(), units::bytes_with_error(value))
+    }
+
+    pub(super) fn live_objects(self, value: &Estimate) -> String {
+        format!("{}{}", self.bound(), units::count_with_error(value))
+    }
+}
+
+/// `+1.62 MiB/s ±0.21`, or `-` while not known.
+pub(super) fn growth(value: Option<&Estimate>) -> String {
+    value.map_or_else(
+        || "-".to_owned(),
+        |value| match units::growth_with_error(value).split_once(" ±") {
+            Some((figure, error)) => format!("{figure}/s ±{error}"),
+            None => "?".to_owned(),
+        },
+    )
+}
+
+/// A figure, or `-` while not known.
+pub(super) fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), text)
+}
+
+/// What growth is beyond its error: `▲` up, `▼` down.
+pub(super) fn direction(value: Option<&Estimate>) -> &'static str {
+    match value {
+        Some(value) if value.low > 0.0 => "▲",
+        Some(value) if value.high < 0.0 => "▼",
+        _ => " ",
+    }
+}

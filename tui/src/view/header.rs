@@ -1,0 +1,191 @@
+//! Lines 1 and 2: who the target is, where it is in its life, and the tabs.
+
+use std::ops::Range;
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+};
+use riptide_reader::profile::{Snapshot, UnwinderKind};
+
+use super::{lines, text};
+use crate::{
+    app::{App, Mode, Screen},
+    units,
+};
+
+const TABS: [&str; 2] = ["1 Overview", "2 Sites"];
+
+/// Columns of each tab on its line.
+pub(super) fn tab_columns() -> Vec<Range<u16>> {
+    let mut from = 1;
+    TABS.iter()
+        .map(|name| {
+            let to = from + name.len() as u16 + 2;
+            let columns = from..to;
+            from = to + 1;
+            columns
+        })
+        .collect()
+}
+
+fn mode_word(mode: Mode) -> String {
+    match mode {
+        Mode::Searching => "SEARCHING".to_owned(),
+        Mode::Live => "LIVE".to_owned(),
+        Mode::Quiet => "QUIET".to_owned(),
+        Mode::Stale(age) => format!("STALE {}", units::duration(age.max(1.0))),
+        Mode::Paused(Some(uptime)) => format!("PAUSED at {}", units::duration(uptime)),
+        Mode::Paused(None) => "PAUSED".to_owned(),
+        Mode::Exited => "EXITED".to_owned(),
+        Mode::Killed => "KILLED".to_owned(),
+        Mode::Unknown => "UNKNOWN".to_owned(),
+        Mode::Incompatible => "INCOMPATIBLE".to_owned(),
+        Mode::Denied => "DENIED".to_owned(),
+        Mode::Unreadable => "UNREADABLE".to_owned(),
+    }
+}
+
+fn mode_style(app: &App, mode: Mode) -> Style {
+    let theme = app.theme;
+    match mode {
+        Mode::Live => theme.good(),
+        Mode::Quiet | Mode::Searching => theme.strong(),
+        Mode::Paused(_) | Mode::Stale(_) | Mode::Unknown | Mode::Exited => theme.warn(),
+        Mode::Killed | Mode::Incompatible | Mode::Denied | Mode::Unreadable => theme.bad(),
+    }
+}
+
+/// How a way of unwinding is called.
+pub(crate) fn unwinder_name(unwinder: UnwinderKind) -> &'static str {
+    match unwinder {
+        UnwinderKind::Undecided => "unwinder not chosen yet",
+        UnwinderKind::FramePointers => "frame pointers",
+        UnwinderKind::Dwarf => "unwind tables",
+    }
+}
+
+/// What is told of a target, the most important first: what does not fit is left out.
+fn facts(snapshot: &Snapshot, mode: Mode) -> Vec<String> {
+    let mut facts = Vec::new();
+    // A held picture and a quiet one are not drawn anew, so a running clock would lie.
+    if let (Some(uptime), false) = (
+        snapshot.target.uptime_seconds,
+        matches!(mode, Mode::Quiet | Mode::Paused(_)),
+    ) {
+        let ended = matches!(mode, Mode::Exited | Mode::Killed | Mode::Unknown);
+        let word = if ended { "lived" } else { "up" };
+        facts.push(format!("{word} {}", units::duration(uptime)));
+    }
+    facts.push(if snapshot.sampling.interval_bytes == 1 {
+        "every allocation".to_owned()
+    } else {
+        format!(
+            "1 sample per {}",
+            units::bytes(snapshot.sampling.interval_bytes as f64)
+        )
+    });
+    facts.push(format!(
+        "cost {:.2}% CPU",
+        snapshot.sampling.cost_fraction * 100.0
+    ));
+    facts.push(format!(
+        "{} samples",
+        units::count(snapshot.sampling.samples as f64)
+    ));
+    facts.push(unwinder_name(snapshot.sampling.unwinder).to_owned());
+    facts
+}
+
+pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
+    let theme = app.theme;
+    let mut spans = vec![Span::styled("riptide ", theme.dim())];
+    let mut used = 8;
+    let mut push = |text: String, style: Style, spans: &mut Vec<Span<'static>>| {
+        let cells = text::width(&text);
+        if used + cells <= usize::from(area.width) {
+            used += cells;
+            spans.push(Span::styled(text, style));
+        }
+    };
+    if app.screen == Screen::Picker {
+        let word = if app.targets.is_empty() {
+            "SEARCHING"
+        } else {
+            "TARGETS"
+        };
+        push(word.to_owned(), theme.strong(), &mut spans);
+        if !app.targets.is_empty() {
+            push(
+                format!("  {} to choose from", app.targets.len()),
+                theme.text(),
+                &mut spans,
+            );
+        }
+        lines(frame, area, vec![Line::from(spans)]);
+        return;
+    }
+    let mode = app.mode();
+    if let Some(snapshot) = app.snapshot() {
+        let name = text::keep_start(&snapshot.target.name, 24);
+        push(
+            format!("{name} [{}]", snapshot.target.pid),
+            theme.strong(),
+            &mut spans,
+        );
+    }
+    push(
+        format!("  {}", mode_word(mode)),
+        mode_style(app, mode).patch(theme.strong()),
+        &mut spans,
+    );
+    if let Some(snapshot) = app.snapshot() {
+        if snapshot.loss.makes_live_a_lower_bound() {
+            push(
+                "  DROPPING: live figures are >=".to_owned(),
+                theme.bad(),
+                &mut spans,
+            );
+        }
+        if snapshot.pending_symbols > 0 {
+            push(
+                format!("  {} stacks wait for symbols", snapshot.pending_symbols),
+                theme.warn(),
+                &mut spans,
+            );
+        }
+        let mut separator = "  ";
+        for fact in facts(snapshot, mode) {
+            push(format!("{separator}{fact}"), theme.dim(), &mut spans);
+            separator = " · ";
+        }
+    }
+    lines(frame, area, vec![Line::from(spans)]);
+}
+
+pub(super) fn render_tabs(frame: &mut Frame, area: Rect, app: &App) {
+    let theme = app.theme;
+    let active = match app.screen {
+        Screen::Picker => None,
+        Screen::Overview => Some(0),
+        Screen::Sites | Screen::Detail => Some(1),
+    };
+    let mut spans = vec![Span::raw(" ")];
+    if active.is_none() {
+        spans.push(Span::styled("Targets", theme.strong()));
+    } else {
+        for (index, name) in TABS.iter().enumerate() {
+            let (text, style) = if Some(index) == active {
+                // The brackets say it without colours and attributes.
+                (format!("[{name}]"), theme.selected())
+            } else {
+                (format!(" {name} "), theme.text())
+            };
+            spans.push(Span::styled(text, style));
+            spans.push(Span::raw(" "));
+        }
+    }
+    lines(frame, area, vec![Line::from(spans)]);
+}

@@ -1,0 +1,106 @@
+//! The help, from the key table.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{layout, lines, popup, text};
+use crate::{
+    app::App,
+    keys::{BINDINGS, Scope},
+};
+
+const NOTES: [&str; 4] = [
+    "Figures are estimates from samples; ± is the half width of the 95 % interval. >= stands before \
+     figures from which blocks are missing.",
+    "▲ grows and ▼ shrinks beyond its own error, from blocks born and freed while watched.",
+    "Bytes are what the program asked for; allocated, active, resident and retained are jemalloc's \
+     own figures, rss is the kernel's.",
+    "A site is the first frame outside std, alloc and the allocator: function, file and line.",
+];
+
+const SCOPES: [Scope; 4] = [Scope::Picker, Scope::Overview, Scope::Sites, Scope::Detail];
+
+fn area(body: Rect) -> Rect {
+    let width = 96.min(body.width);
+    Rect {
+        x: body.x + (body.width - width) / 2,
+        width,
+        ..body
+    }
+}
+
+fn content(app: &App, width: usize) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let label_width = BINDINGS
+        .iter()
+        .map(|binding| text::width(binding.label))
+        .max()
+        .unwrap_or_default();
+    let mut out = Vec::new();
+    for binding in BINDINGS {
+        let places: Vec<&str> = SCOPES
+            .into_iter()
+            .filter(|scope| binding.holds_in(*scope))
+            .map(Scope::name)
+            .collect();
+        let place = if places.len() == SCOPES.len() || places.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", places.join(", "))
+        };
+        let sentence = format!("{}{place}", binding.help);
+        let room = width.saturating_sub(label_width + 2);
+        for (index, part) in text::wrap(&sentence, room).into_iter().enumerate() {
+            let label = if index == 0 { binding.label } else { "" };
+            out.push(Line::from(vec![
+                Span::styled(text::left(label, label_width), theme.key()),
+                Span::raw("  "),
+                Span::raw(part),
+            ]));
+        }
+    }
+    out.push(Line::raw(""));
+    out.push(Line::raw("mouse: click a tab or a row, click it again to open it; wheel"));
+    for note in NOTES {
+        out.push(Line::raw(""));
+        out.extend(text::wrap(note, width).into_iter().map(Line::raw));
+    }
+    out
+}
+
+fn inner_size(body: Rect) -> (usize, usize) {
+    let area = area(body);
+    (
+        usize::from(area.width.saturating_sub(4)),
+        usize::from(area.height.saturating_sub(2)),
+    )
+}
+
+/// How far the help can be scrolled.
+#[must_use]
+pub fn scroll_max(app: &App) -> usize {
+    let (width, height) = inner_size(layout::areas(app).body);
+    content(app, width).len().saturating_sub(height)
+}
+
+pub(super) fn render(frame: &mut Frame, body: Rect, app: &App, scroll: usize) {
+    let area = area(body);
+    let (width, height) = inner_size(body);
+    let content = content(app, width);
+    let total = content.len();
+    let last = (scroll + height).min(total);
+    let title = if total > height {
+        format!("help, lines {}–{last} of {total}", scroll + 1)
+    } else {
+        "help".to_owned()
+    };
+    let inner = popup(frame, area, &title, app);
+    lines(
+        frame,
+        inner,
+        content.into_iter().skip(scroll).take(height).collect(),
+    );
+}
