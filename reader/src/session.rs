@@ -29,8 +29,11 @@ use crate::{
     ingest::{Counts, Ingest, LiveSample, Observation, StackBook},
     profile::{FreshMemory, Model, Snapshot, StackProfile, TargetInfo, TargetState},
     symbolize::{SymbolConfig, Symbols},
-    waterfall::{self, OtherMemory, Row},
+    waterfall::{self, Row},
 };
+
+/// Between two looks at the target's mappings for its C heap.
+const C_HEAP_EVERY: Duration = Duration::from_secs(10);
 
 /// How a session reads.
 #[derive(Clone, Default)]
@@ -58,6 +61,8 @@ pub struct Session {
     model: Model,
     symbols: Symbols,
     pending_symbols: usize,
+    /// Resident bytes of the target's C heap, and when they were counted.
+    c_heap: Option<(Instant, Option<u64>)>,
     problem: Option<Problem>,
 }
 
@@ -121,6 +126,7 @@ impl Session {
             model: Model::default(),
             symbols,
             pending_symbols: 0,
+            c_heap: None,
             problem: None,
         };
         session.observe();
@@ -221,18 +227,10 @@ impl Session {
         self.model.stacks(&self.observation)
     }
 
-    /// The rows of the memory waterfall of a snapshot of this session. Reads `/proc/PID/smaps` of a
-    /// live target, which takes the target's memory lock for a while: for reports, not for each tick.
+    /// The rows of the memory waterfall of a snapshot.
     #[must_use]
     pub fn waterfall(&self, snapshot: &Snapshot) -> Vec<Row> {
-        let other = self
-            .target
-            .host_pid
-            .map_or_else(OtherMemory::default, |pid| OtherMemory {
-                c_heap: self.proc.c_heap_rss(pid),
-                files_and_shared: self.proc.memory(pid).rss_file_and_shmem,
-            });
-        waterfall::rows(snapshot, &other)
+        waterfall::rows(snapshot)
     }
 
     /// Events that the last poll (or snapshot) read.
@@ -346,16 +344,24 @@ impl Session {
         self.pending_symbols = unsettled;
     }
 
-    fn fresh_memory(&self) -> FreshMemory {
-        self.target
-            .host_pid
-            .map_or_else(FreshMemory::default, |pid| {
-                let memory = self.proc.memory(pid);
-                FreshMemory {
-                    rss: memory.rss,
-                    virtual_size: memory.virtual_size,
-                }
-            })
+    fn fresh_memory(&mut self) -> FreshMemory {
+        let Some(pid) = self.target.host_pid else {
+            return FreshMemory::default();
+        };
+        let now = Instant::now();
+        let due = self
+            .c_heap
+            .is_none_or(|(at, _)| now.duration_since(at) >= C_HEAP_EVERY);
+        if due {
+            self.c_heap = Some((now, self.proc.c_heap_rss(pid)));
+        }
+        let memory = self.proc.memory(pid);
+        FreshMemory {
+            rss: memory.rss,
+            virtual_size: memory.virtual_size,
+            c_heap: self.c_heap.and_then(|(_, bytes)| bytes),
+            files_and_shared: memory.rss_file_and_shmem,
+        }
     }
 }
 

@@ -28,28 +28,19 @@ pub struct Row {
     /// Part or sum.
     pub kind: RowKind,
     /// Where the figure comes from.
-    pub source: &'static str,
-}
-
-/// What is resident beside jemalloc, as the kernel counts it, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OtherMemory {
-    /// Heap of the C library (`brk`).
-    pub c_heap: Option<u64>,
-    /// Files and shared memory mapped.
-    pub files_and_shared: Option<u64>,
+    pub source: String,
 }
 
 /// The rows of a snapshot.
 #[must_use]
-pub fn rows(snapshot: &Snapshot, other: &OtherMemory) -> Vec<Row> {
+pub fn rows(snapshot: &Snapshot) -> Vec<Row> {
     use RowKind::{Part, Sum};
     let memory = &snapshot.memory;
     let row = |name, bytes, kind, source| Row {
         name,
         bytes,
         kind,
-        source,
+        source: str::to_owned(source),
     };
     let known = |bytes: Option<u64>| bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     let estimate = |figure: Option<&Estimate>| figure.map(|figure| figure.estimate.round() as i64);
@@ -111,19 +102,19 @@ pub fn rows(snapshot: &Snapshot, other: &OtherMemory) -> Vec<Row> {
         ),
         row(
             "other_allocators",
-            known(other.c_heap),
+            known(memory.c_heap),
             Part,
-            "/proc/PID/smaps, resident part of [heap]",
+            "/proc/PID/pagemap, resident pages of [heap] (the C library's brk heap)",
         ),
         row(
             "other_mappings",
-            known(other.files_and_shared),
+            known(memory.files_and_shared),
             Part,
             "/proc/PID/status, RssFile + RssShmem",
         ),
         row(
             "unexplained",
-            unexplained(memory, other),
+            unexplained(memory),
             Part,
             "rss less resident, other_allocators and other_mappings",
         ),
@@ -151,11 +142,11 @@ pub fn rows(snapshot: &Snapshot, other: &OtherMemory) -> Vec<Row> {
 
 /// What of the RSS no other row accounts for: stacks of threads, anonymous mappings. Below 0 when
 /// jemalloc's `resident`, which counts whole pages that it once touched, is above what is.
-fn unexplained(memory: &Memory, other: &OtherMemory) -> Option<i64> {
+fn unexplained(memory: &Memory) -> Option<i64> {
     let signed = |bytes: Option<u64>| Some(i64::try_from(bytes?).unwrap_or(i64::MAX));
     let explained = signed(memory.resident)?
-        .saturating_add(signed(other.c_heap)?)
-        .saturating_add(signed(other.files_and_shared)?);
+        .saturating_add(signed(memory.c_heap)?)
+        .saturating_add(signed(memory.files_and_shared)?);
     Some(signed(memory.rss)?.saturating_sub(explained))
 }
 
@@ -186,7 +177,7 @@ mod tests {
 
     #[test]
     fn rows_are_in_the_order_of_the_contract() {
-        let rows = rows(&Snapshot::default(), &OtherMemory::default());
+        let rows = rows(&Snapshot::default());
         assert_eq!(rows.iter().map(|row| row.name).collect::<Vec<_>>(), ORDER);
         // Nothing is known but the (zero) live heap.
         assert!(rows.iter().skip(1).all(|row| row.bytes.is_none()));
@@ -208,17 +199,15 @@ mod tests {
                 allocated: Some(1_000),
                 resident: Some(5_000),
                 rss: Some(9_000),
+                c_heap: Some(1_000),
+                files_and_shared: Some(2_500),
                 rounding: Some(exact(40.0)),
                 not_seen_by_shim: Some(exact(360.0)),
                 ..Memory::default()
             },
             ..Snapshot::default()
         };
-        let other = OtherMemory {
-            c_heap: Some(1_000),
-            files_and_shared: Some(2_500),
-        };
-        let rows = rows(&snapshot, &other);
+        let rows = rows(&snapshot);
         let bytes = |name: &str| rows.iter().find(|row| row.name == name).unwrap().bytes;
         let sum = ["live", "rounding", "not_seen_by_shim"].map(|name| bytes(name).unwrap());
         assert_eq!(Some(sum.iter().sum::<i64>()), bytes("allocated"));

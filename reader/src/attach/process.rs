@@ -4,9 +4,15 @@
 
 use std::{
     fs,
-    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileExt, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
+
+/// Pages of a C heap beyond which its resident part is not counted (16 GiB; 32 MiB to read).
+const C_HEAP_PAGES_MAX: u64 = 4 << 20;
 
 /// A process file system.
 #[derive(Clone, Debug)]
@@ -124,26 +130,44 @@ impl Proc {
     }
 
     /// Resident bytes of the C library's own heap (`brk`), which jemalloc does not use; `None` when
-    /// that cannot be told. Walks the target's page tables: for one report, not for every tick.
+    /// that cannot be told.
+    ///
+    /// Asks `pagemap` about this one mapping: `smaps` would walk the page tables of the whole
+    /// target under its memory lock.
     pub(crate) fn c_heap_rss(&self, pid: u32) -> Option<u64> {
-        let text = fs::read(self.path(pid, "smaps")).ok()?;
+        let text = fs::read(self.path(pid, "maps")).ok()?;
         let text = String::from_utf8_lossy(&text);
         if text.is_empty() {
             return None;
         }
-        let mut in_heap = false;
+        let page = rustix::param::page_size() as u64;
         let mut sum: u64 = 0;
-        for line in text.lines() {
-            let first = line.split_whitespace().next().unwrap_or_default();
-            // `55d0-55f0 rw-p …` opens a mapping, `Rss:  12 kB` belongs to it.
-            if !first.ends_with(':') {
-                in_heap = line.ends_with("[heap]");
-            } else if in_heap && first == "Rss:" {
-                let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-                sum = sum.saturating_add(kib.saturating_mul(1_024));
+        for line in text.lines().filter(|line| line.ends_with("[heap]")) {
+            let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+            let start = u64::from_str_radix(start, 16).ok()?;
+            let end = u64::from_str_radix(end, 16).ok()?;
+            let pages = end.checked_sub(start)? / page;
+            if pages > C_HEAP_PAGES_MAX {
+                return None;
             }
+            let present = self.present_pages(pid, start / page, pages)?;
+            sum = sum.saturating_add(present.saturating_mul(page));
         }
         Some(sum)
+    }
+
+    /// How many of `count` pages from page number `first` on are resident.
+    fn present_pages(&self, pid: u32, first: u64, count: u64) -> Option<u64> {
+        let pagemap = fs::File::open(self.path(pid, "pagemap")).ok()?;
+        let mut entries = vec![0; usize::try_from(count.checked_mul(8)?).ok()?];
+        pagemap
+            .read_exact_at(&mut entries, first.checked_mul(8)?)
+            .ok()?;
+        // Little-endian words; bit 63 is "present".
+        let present = entries
+            .chunks(8)
+            .filter(|entry| entry.last().is_some_and(|byte| byte & 0x80 != 0));
+        Some(present.count() as u64)
     }
 
     /// Memory figures of a process.
@@ -226,13 +250,24 @@ mod tests {
     }
 
     #[test]
-    fn the_c_heap_is_found_among_the_mappings() {
+    fn resident_pages_of_the_c_heap_are_counted() {
         let root = tempfile::tempdir().unwrap();
+        let page = rustix::param::page_size() as u64;
         fs::create_dir(root.path().join("7")).unwrap();
-        let smaps = "5500-5600 rw-p 00000000 00:00 0    [heap]\nSize: 8 kB\nRss:  12 kB\n\
-                     7f00-7f01 rw-p 00000000 00:00 0 \nRss:  99 kB\n";
-        fs::write(root.path().join("7/smaps"), smaps).unwrap();
-        assert_eq!(Proc::at(root.path()).c_heap_rss(7), Some(12 * 1_024));
+        let maps = format!(
+            "{:x}-{:x} rw-p 00000000 00:00 0    [heap]\n7f00-7f01 rw-p 00000000 00:00 0 \n",
+            2 * page,
+            5 * page
+        );
+        fs::write(root.path().join("7/maps"), maps).unwrap();
+        let present = 1_u64 << 63;
+        let entries = [present, present, present, 1 << 62, present | 5, present];
+        let bytes: Vec<u8> = entries
+            .iter()
+            .flat_map(|entry| entry.to_le_bytes())
+            .collect();
+        fs::write(root.path().join("7/pagemap"), bytes).unwrap();
+        assert_eq!(Proc::at(root.path()).c_heap_rss(7), Some(2 * page));
         assert_eq!(Proc::at(root.path()).c_heap_rss(8), None);
     }
 

@@ -32,6 +32,10 @@ pub struct FreshMemory {
     pub rss: Option<u64>,
     /// Virtual size, in bytes, reserved range included.
     pub virtual_size: Option<u64>,
+    /// Resident pages of the C library's own heap, in bytes.
+    pub c_heap: Option<u64>,
+    /// Resident pages of files and shared memory, in bytes.
+    pub files_and_shared: Option<u64>,
 }
 
 /// What is known about one target, over time.
@@ -354,6 +358,8 @@ impl Model {
                 }
             }),
             rounding: Some(rounding),
+            c_heap: fresh.c_heap,
+            files_and_shared: fresh.files_and_shared,
             age_seconds: status
                 .epoch_time_ns
                 .or(status.time_ns)

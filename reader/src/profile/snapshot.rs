@@ -151,6 +151,10 @@ pub struct Memory {
     pub not_seen_by_shim: Option<Estimate>,
     /// Usable less requested bytes of the live blocks.
     pub rounding: Option<Estimate>,
+    /// Resident pages of the C library's own heap (`brk`).
+    pub c_heap: Option<u64>,
+    /// Resident pages of files and shared memory.
+    pub files_and_shared: Option<u64>,
     /// Seconds since jemalloc's figures were taken.
     pub age_seconds: Option<f64>,
 }
