@@ -202,3 +202,101 @@ fn agree(frame_pointers: &Stack, tables: &Stack) -> bool {
         .count();
     same + ROOT_TOLERANCE >= tables.len && same > 0
 }
+
+#[cfg(test)]
+mod tests {
+    use riptide_region::{module_table::ModuleTable, primitive::AtomicU64};
+
+    use super::*;
+    use crate::profiling::thread_state;
+
+    /// A walker that knows this process.
+    fn with_walker<R>(
+        choice: UnwindChoice,
+        body: impl FnOnce(&StackWalker, &Counters<'_>) -> R,
+    ) -> R {
+        let words: Vec<AtomicU64> = (0..1 << 16).map(|_| AtomicU64::new(0)).collect();
+        let (counter_words, table_words) = words.split_at(128);
+        let counters = Counters::new(counter_words);
+        let table = ModuleTable::new(table_words).unwrap();
+        let walker = StackWalker::new(choice).unwrap();
+        modules::Modules::default().scan(&table, &counters, &walker.dwarf, &mut vec![0; 8192], 1);
+        assert!(table.len() >= 2, "the program and libc at least");
+        body(&walker, &counters)
+    }
+
+    fn walk(walker: &StackWalker, counters: &Counters<'_>) -> Vec<u64> {
+        let mut stack = Stack::new();
+        thread_state::with(|state| walker.walk(state, counters, &mut stack));
+        stack.frames().to_vec()
+    }
+
+    /// The same stack as the `backtrace` crate sees it.
+    fn oracle() -> Vec<u64> {
+        let mut frames = Vec::new();
+        backtrace::trace(|frame| {
+            frames.push(frame.ip() as u64);
+            true
+        });
+        frames
+    }
+
+    #[inline(never)]
+    fn deep(depth: u32, body: &mut dyn FnMut()) {
+        if depth == 0 {
+            body();
+        } else {
+            deep(depth - 1, body);
+        }
+        std::hint::black_box(depth);
+    }
+
+    #[test]
+    fn unwind_tables_give_the_stack_that_the_systems_unwinder_gives() {
+        with_walker(UnwindChoice::Dwarf, |walker, counters| {
+            deep(20, &mut || {
+                let (ours, theirs) = (walk(walker, counters), oracle());
+                let common: Vec<u64> = theirs
+                    .iter()
+                    .copied()
+                    .filter(|address| ours.contains(address))
+                    .collect();
+                assert!(
+                    common.len() >= 20 && common.len() + 8 >= theirs.len(),
+                    "{} of {} frames in common: {ours:x?} {theirs:x?}",
+                    common.len(),
+                    theirs.len()
+                );
+            });
+        });
+    }
+
+    #[test]
+    fn a_deep_stack_is_cut_at_the_root_and_marked() {
+        with_walker(UnwindChoice::Dwarf, |walker, counters| {
+            deep(300, &mut || {
+                let mut stack = Stack::new();
+                thread_state::with(|state| walker.walk(state, counters, &mut stack));
+                assert_eq!(stack.frames().len(), MAX_FRAMES);
+                assert!(stack.truncated());
+            });
+        });
+    }
+
+    #[test]
+    fn the_choice_falls_on_tables_where_frame_pointers_are_missing() {
+        // Test builds keep no frame pointers.
+        with_walker(UnwindChoice::Auto, |walker, counters| {
+            deep(10, &mut || {
+                for _ in 0..EVIDENCE {
+                    walk(walker, counters);
+                }
+            });
+            assert_eq!(counters.get(Counter::UnwindChecked), u64::from(EVIDENCE));
+            assert_eq!(
+                Unwinder::from_word(counters.gauge(Gauge::Unwinder)),
+                Unwinder::Dwarf
+            );
+        });
+    }
+}

@@ -9,6 +9,7 @@ use super::super::sys::File;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+const PF_X: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -21,6 +22,7 @@ pub(crate) struct Segment {
     /// Address in the file's own terms.
     pub(crate) svma: u64,
     pub(crate) file_bytes: u64,
+    executable: bool,
 }
 
 /// What a file says of itself.
@@ -64,6 +66,7 @@ impl ElfFile {
                 file_offset: u64_at(&entry, 8)?,
                 svma: u64_at(&entry, 16)?,
                 file_bytes: u64_at(&entry, 32)?,
+                executable: u32_at(&entry, 4)? & PF_X != 0,
             };
             match u32_at(&entry, 0)? {
                 PT_LOAD => {
@@ -91,10 +94,14 @@ impl ElfFile {
             .find(|segment| svma.wrapping_sub(segment.svma) < segment.file_bytes)
     }
 
-    /// What to add to an address of the file to get one of the process, given a mapping of the file
-    /// that begins at `start` with the byte at `file_offset`.
+    /// What to add to an address of the file to get one of the process, given an executable mapping
+    /// of the file that begins at `start` with the byte at `file_offset`. A page of the file at the
+    /// seam of two segments is mapped twice, so only executable segments count.
     pub(crate) fn bias(&self, start: u64, file_offset: u64) -> Option<u64> {
         let segment = self.segments().find(|segment| {
+            if !segment.executable {
+                return false;
+            }
             let first_page = segment.file_offset / 4096 * 4096;
             let end = segment.file_offset.saturating_add(segment.file_bytes);
             (first_page..end).contains(&file_offset)
