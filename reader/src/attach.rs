@@ -55,7 +55,13 @@ pub fn directories() -> Vec<PathBuf> {
 /// Every region file that the caller may see: readable or not, live targets first, then the newest.
 #[must_use]
 pub fn discover() -> Vec<Discovered> {
-    let found = discover::search(&Proc::default(), &SystemClock, &directories());
+    discover_in(&directories())
+}
+
+/// Every region file in `directories`, as [`discover`] has them.
+#[must_use]
+pub fn discover_in(directories: &[PathBuf]) -> Vec<Discovered> {
+    let found = discover::search(&Proc::default(), &SystemClock, directories);
     found.into_iter().map(|found| found.discovered).collect()
 }
 
@@ -66,9 +72,19 @@ pub fn discover() -> Vec<Discovered> {
 /// # Errors
 /// Nothing fits, several targets do, or the process runs without riptide.
 pub fn resolve_target(spec: Option<&str>) -> Result<PathBuf, ReaderError> {
+    resolve_target_in(spec, &directories())
+}
+
+/// Finds the region that `spec` means among those in `directories`.
+///
+/// # Errors
+/// As for [`resolve_target`].
+pub fn resolve_target_in(
+    spec: Option<&str>,
+    directories: &[PathBuf],
+) -> Result<PathBuf, ReaderError> {
     let proc = Proc::default();
-    let directories = directories();
-    resolve::resolve(spec, &proc, &directories, || {
-        discover::search(&proc, &SystemClock, &directories)
+    resolve::resolve(spec, &proc, directories, || {
+        discover::search(&proc, &SystemClock, directories)
     })
 }

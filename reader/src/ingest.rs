@@ -186,6 +186,8 @@ impl Default for Counts {
 pub struct Observation {
     /// Nanoseconds of the region's clock: now for a live target, else its last sign of life.
     pub time_ns: u64,
+    /// Grows when live records and totals were read anew.
+    pub generation: u64,
     /// Live sampled blocks.
     pub live: Vec<LiveSample>,
     /// Live records that were torn when they were looked at.
@@ -300,7 +302,8 @@ impl Ingest {
     /// Reads all tables into `observation`; its `time_ns` is the caller's.
     ///
     /// When nothing was sampled or freed since the last two looks, live records and totals are left
-    /// as they are (two, as a writer counts first and writes then): an idle target costs nothing.
+    /// as they are (two, as a writer counts first and writes then) and `generation` does not grow:
+    /// an idle target costs next to nothing.
     pub fn read_tables(
         &mut self,
         view: &View<'_>,
@@ -322,6 +325,7 @@ impl Ingest {
         observation.stacks.update(&view.stacks);
         read_live(view, observation);
         read_totals(view, observation);
+        observation.generation += 1;
     }
 }
 

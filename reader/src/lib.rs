@@ -4,16 +4,19 @@
 //! | module | does |
 //! |---|---|
 //! | [`attach`] | finds targets, maps a region, says where its process is in its life |
+//! | [`ingest`] | reads everything out of a mapped region, checked, into plain data |
+//! | [`estimate`] | from samples to unbiased figures with intervals |
 //! | [`profile`] | the model: from observations to the immutable snapshot that every output shows |
 //! | [`session`] | one reader of one target: attach, poll, snapshot |
 //! | [`symbolize`] | turns return addresses into frames, in the background |
 //! | [`waterfall`] | from live bytes to RSS, row by row |
-//! | [`clock`], [`error`] | time, what can go wrong |
+//! | [`size_class`] | jemalloc's size classes |
+//! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |
 //!
 //! **Invariants.** The reader never writes to a region. Whatever a region holds is hostile: it is
 //! bounds-checked, costs bounded time and memory, and cannot make the reader panic; a file that is
 //! truncated while mapped becomes a state, not a signal. The model never sees a process, a file or
-//! a clock: it is fed observations, so a recording replays through the same code.
+//! a clock: it is fed [`ingest::Observation`]s, so a recording replays through the same code.
 //!
 //! The reader does not know how the target samples, only what it recorded; it does not know any
 //! terminal, and no output format but the snapshot's JSON.

@@ -120,14 +120,13 @@ impl LiveFigures {
     }
 }
 
-/// Median age of the live blocks of each group, in seconds, weighted by what each record stands
-/// for. `group_of` maps a stack's place to its group.
-pub(crate) fn median_ages(
+/// Median birth of the live blocks of each group, in nanoseconds of the region's clock, weighted by
+/// what each record stands for. `group_of` maps a stack's place to its group.
+pub(crate) fn median_births(
     live: &[LiveSample],
-    now_ns: u64,
     group_of: &[u32],
     groups: usize,
-) -> Vec<Option<f64>> {
+) -> Vec<Option<u64>> {
     let group = |record: &LiveSample| group_of.get(record.stack.place()).map(|g| *g as usize);
     // Counting sort: how many records each group has, then where each group begins.
     let mut ends = vec![0_usize; groups + 1];
@@ -150,7 +149,7 @@ pub(crate) fn median_ages(
         };
         let weight = cache.weigh(record).sample.objects as f32;
         if let Some(place) = sorted.get_mut(*next) {
-            *place = (now_ns.saturating_sub(record.birth_ns), weight);
+            *place = (record.birth_ns, weight);
         }
         *next += 1;
     }
@@ -166,23 +165,27 @@ pub(crate) fn median_ages(
         .collect()
 }
 
-fn weighted_median(ages: &mut [(u64, f32)]) -> Option<f64> {
-    let (first, last) = (ages.first()?, ages.last()?);
-    let even = first.1 == last.1 && ages.iter().all(|(_, weight)| *weight == first.1);
-    let median_ns = if even {
-        let middle = (ages.len() - 1) / 2;
-        ages.select_nth_unstable_by_key(middle, |(age, _)| *age).1.0
+fn weighted_median(births: &mut [(u64, f32)]) -> Option<u64> {
+    let (first, last) = (births.first()?, births.last()?);
+    let even = first.1 == last.1 && births.iter().all(|(_, weight)| *weight == first.1);
+    if even {
+        let middle = (births.len() - 1) / 2;
+        Some(
+            births
+                .select_nth_unstable_by_key(middle, |(birth, _)| *birth)
+                .1
+                .0,
+        )
     } else {
-        ages.sort_unstable_by_key(|(age, _)| *age);
-        let total: f64 = ages.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        births.sort_unstable_by_key(|(birth, _)| *birth);
+        let total: f64 = births.iter().map(|(_, weight)| f64::from(*weight)).sum();
         let mut below = 0.0;
-        let reached = ages.iter().find(|(_, weight)| {
+        let reached = births.iter().find(|(_, weight)| {
             below += f64::from(*weight);
             below >= total / 2.0
         });
-        reached?.0
-    };
-    Some(median_ns as f64 / 1e9)
+        reached.map(|(birth, _)| *birth)
+    }
 }
 
 #[cfg(test)]
@@ -219,20 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn the_median_age_is_that_of_blocks_not_of_records() {
-        let second = 1_000_000_000;
+    fn the_median_birth_is_that_of_blocks_not_of_records() {
         let records = [
-            record(1 << 20, 4_096, 0),
-            record(1 << 20, 4_096, 0),
-            record(16, 4_096, 9 * second),
+            record(1 << 20, 4_096, 1),
+            record(1 << 20, 4_096, 2),
+            record(16, 4_096, 9),
         ];
-        let ages = median_ages(&records, 10 * second, &[0], 1);
-        assert_eq!(ages, [Some(1.0)]);
-        let equal = [
-            record(16, 1, 0),
-            record(16, 1, 7 * second),
-            record(16, 1, 8 * second),
-        ];
-        assert_eq!(median_ages(&equal, 10 * second, &[0], 2), [Some(3.0), None]);
+        assert_eq!(median_births(&records, &[0], 1), [Some(9)]);
+        let equal = [record(16, 1, 8), record(16, 1, 7), record(16, 1, 1)];
+        assert_eq!(median_births(&equal, &[0], 2), [Some(7), None]);
     }
 }

@@ -11,7 +11,7 @@ use riptide_region::counters::Unwinder;
 use super::{
     Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
     StackProfile, TargetInfo, UnwinderKind,
-    aggregate::{LiveFigures, median_ages},
+    aggregate::{LiveFigures, median_births},
     naming::{Naming, Resolver},
     watch::{Flow, Watch, allocated},
 };
@@ -48,13 +48,21 @@ pub struct Model {
     /// Places of the stacks that have samples, heaviest first.
     order: Vec<u32>,
     sites: Sites,
+    /// Generation of the observation that the sums are of, and the interval then in force.
+    summed: Option<(u64, u64)>,
+    /// Median birth of each site's live blocks, and what it was found from.
+    births: Arc<[Option<u64>]>,
+    births_key: Option<(u64, Option<SitesKey>)>,
 }
+
+/// Naming generation and number of stacks.
+type SitesKey = (u64, usize);
 
 /// Stacks by site.
 #[derive(Debug, Default)]
 struct Sites {
-    /// Naming generation and number of stacks in `order` for which this is right.
-    key: Option<(u64, usize)>,
+    /// For which this is right.
+    key: Option<SitesKey>,
     /// Site of each stack.
     of_stack: Vec<u32>,
     /// A stack of each site, whose leaf names it.
@@ -67,6 +75,17 @@ type SiteKey<'a> = (&'a str, Option<&'a str>, Option<u32>);
 impl Model {
     /// Takes in what a region held at one moment.
     pub fn observe(&mut self, observation: &Observation) {
+        let key = (observation.generation, observation.counts.interval_bytes);
+        if self.summed != Some(key) {
+            self.sum_up(observation);
+            self.sort();
+            self.summed = Some(key);
+        }
+        self.watch
+            .look(observation.time_ns, &self.live.by_stack, &self.allocated);
+    }
+
+    fn sum_up(&mut self, observation: &Observation) {
         let stacks = observation.stacks.len();
         let interval = observation.counts.interval_bytes;
         self.live.sum_up(&observation.live, stacks);
@@ -80,9 +99,6 @@ impl Model {
             live.bytes.unseen = live.bytes.unseen.max(allocated.bytes.unseen);
             live.objects.unseen = live.objects.unseen.max(allocated.objects.unseen);
         }
-        self.watch
-            .look(observation.time_ns, &self.live.by_stack, &self.allocated);
-        self.sort();
     }
 
     /// Begins the time watched anew.
@@ -265,16 +281,12 @@ impl Model {
                 *site.rate.get_or_insert(0.0) += rate;
             }
         }
-        let ages = median_ages(
-            &observation.live,
-            now_ns,
-            &self.sites.of_stack,
-            building.len(),
-        );
+        let births = self.median_births(observation, building.len());
+        let age = |birth_ns: u64| now_ns.saturating_sub(birth_ns) as f64 / 1e9;
         let mut sites: Vec<Site> = building
             .into_iter()
-            .zip(ages)
-            .filter_map(|(site, age)| self.site(observation, &site, age, seconds))
+            .zip(births.iter())
+            .filter_map(|(site, birth)| self.site(observation, &site, birth.map(age), seconds))
             .collect();
         sites.sort_by(|a, b| {
             b.live_bytes
@@ -288,6 +300,16 @@ impl Model {
                 .then_with(|| a.line.cmp(&b.line))
         });
         (sites, all)
+    }
+
+    /// Median birth of each site's live blocks, found anew only when records or sites changed.
+    fn median_births(&mut self, observation: &Observation, sites: usize) -> Arc<[Option<u64>]> {
+        let key = (observation.generation, self.sites.key);
+        if self.births_key != Some(key) {
+            self.births = median_births(&observation.live, &self.sites.of_stack, sites).into();
+            self.births_key = Some(key);
+        }
+        Arc::clone(&self.births)
     }
 
     fn site(

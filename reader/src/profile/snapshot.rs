@@ -2,9 +2,12 @@
 //!
 //! Bytes are what the program requested unless a name says usable. `None` is unknown.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Version of the JSON contract.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -45,10 +48,12 @@ pub struct TargetInfo {
     /// Where it is in its life.
     pub state: TargetState,
     /// Path of the region file.
+    #[serde(serialize_with = "path_as_text")]
     pub region: PathBuf,
     /// Seconds from the start of the process until now, or until its last sign of life.
     pub uptime_seconds: Option<f64>,
     /// Executable, as the target gave it.
+    #[serde(serialize_with = "optional_path_as_text")]
     pub executable: Option<PathBuf>,
     /// Seconds since the target's last sign of life, while it lives.
     pub heartbeat_age_seconds: Option<f64>,
@@ -252,4 +257,19 @@ pub struct StackProfile {
     pub allocated_bytes: f64,
     /// Estimated blocks allocated since the process started.
     pub allocated_objects: f64,
+}
+
+/// Paths are bytes, JSON is text: what is not UTF-8 is replaced, as a report must not fail for it.
+fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn optional_path_as_text<S: Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => path_as_text(path, serializer),
+        None => serializer.serialize_none(),
+    }
 }

@@ -1,0 +1,299 @@
+//! A session over regions made by hand, on a clock that stands still until told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use riptide_reader::{
+    ReaderError, Session, SessionOptions,
+    clock::ManualClock,
+    profile::{Snapshot, TargetState},
+};
+use riptide_region::{
+    counters::{Counter, Gauge},
+    event::{Event, EventKind},
+    header::State,
+    stack_table::StackId,
+};
+use support::{SECOND, TestRegion};
+
+const MIB: u64 = 1 << 20;
+
+fn attach(region: &TestRegion, clock: &Arc<ManualClock>, history: bool) -> Session {
+    region.flush();
+    let options = SessionOptions {
+        history,
+        clock: Some(Arc::clone(clock) as _),
+        ..SessionOptions::default()
+    };
+    Session::attach_with(region.path(), options).unwrap()
+}
+
+fn settled(session: &mut Session) -> Snapshot {
+    session.snapshot();
+    assert!(session.wait_for_symbols(Duration::from_secs(20)));
+    let snapshot = session.snapshot();
+    assert_eq!(snapshot.pending_symbols, 0);
+    snapshot
+}
+
+#[test]
+fn an_exact_region_gives_exact_sites() {
+    let mut region = TestRegion::new(MIB, false);
+    let a = region.stack(&[0x1001, 0x2001], 1);
+    let b = region.stack(&[0x3001, 0x2001], 1);
+    region.allocate(a, 100, 1, SECOND);
+    region.allocate(a, 300, 1, 3 * SECOND);
+    region.allocate(a, 200, 1, 2 * SECOND);
+    let gone = region.allocate(b, 5_000, 1, SECOND);
+    region.free(gone, b, 5_000, 10);
+    region.allocate(b, 50, 1, 4 * SECOND);
+    let clock = Arc::new(ManualClock::new(10 * SECOND));
+    let snapshot = settled(&mut attach(&region, &clock, false));
+
+    assert_eq!(snapshot.target.state, TargetState::Live);
+    assert_eq!(snapshot.target.name, "service");
+    assert_eq!(snapshot.target.pid, std::process::id());
+    assert_eq!(snapshot.live.bytes.low, 650.0);
+    assert_eq!(snapshot.live.bytes.high, 650.0);
+    assert_eq!(snapshot.live.objects.estimate, 4.0);
+    assert_eq!(snapshot.rates.growth_bytes_per_second, None);
+    assert_eq!(snapshot.sites.len(), 2);
+    let first = &snapshot.sites[0];
+    assert_eq!(
+        (first.function.as_str(), first.live_bytes.estimate),
+        ("0x1000", 600.0)
+    );
+    assert_eq!(first.live_objects.high, 3.0);
+    assert_eq!(first.live_samples, 3);
+    assert_eq!(first.median_age_seconds, Some(8.0));
+    assert_eq!(first.stack.len(), 2);
+    assert_eq!(first.stack[1].function, "0x2000");
+    assert_eq!(snapshot.sites[1].allocated_bytes_total.estimate, 5_050.0);
+}
+
+#[test]
+fn blocks_without_a_stack_have_a_site_of_their_own() {
+    let mut region = TestRegion::new(MIB, false);
+    region.allocate(StackId::UNKNOWN, 100, 1, SECOND);
+    region.allocate(StackId(12_345), 20, 1, SECOND);
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let snapshot = settled(&mut attach(&region, &clock, false));
+    assert_eq!(snapshot.sites.len(), 1);
+    assert_eq!(snapshot.sites[0].function, "[unknown stack]");
+    assert_eq!(snapshot.sites[0].live_bytes.estimate, 120.0);
+}
+
+#[test]
+fn growth_appears_after_two_seconds() {
+    let mut region = TestRegion::new(MIB, false);
+    let stack = region.stack(&[0x1001], 1);
+    let old = region.allocate(stack, 1_000, 1, SECOND);
+    let clock = Arc::new(ManualClock::new(10 * SECOND));
+    let mut session = attach(&region, &clock, false);
+    assert_eq!(session.snapshot().sites[0].growth_bytes_per_second, None);
+    region.free(old, stack, 1_000, SECOND);
+    for _ in 0..10 {
+        region.allocate(stack, 500, 1, 12 * SECOND);
+    }
+    region.flush();
+    clock.set(11 * SECOND);
+    assert_eq!(session.snapshot().rates.growth_bytes_per_second, None);
+    clock.set(14 * SECOND);
+    let snapshot = session.snapshot();
+    let growth = snapshot.sites[0].growth_bytes_per_second.unwrap();
+    assert_eq!(
+        (growth.low, growth.estimate, growth.high),
+        (1_000.0, 1_000.0, 1_000.0)
+    );
+    assert_eq!(snapshot.rates.growth_bytes_per_second, Some(growth));
+    assert_eq!(snapshot.rates.allocations_per_second, Some(2.5));
+    assert_eq!(snapshot.sites[0].allocations_per_second, Some(2.5));
+    session.restart_watch();
+    assert_eq!(session.snapshot().sites[0].growth_bytes_per_second, None);
+}
+
+fn event(number: u64) -> Event {
+    Event {
+        kind: EventKind::Allocation,
+        address: 16,
+        size: 64,
+        stack: StackId(1),
+        thread: 1,
+        time_ns: number,
+        number,
+        interval: 1,
+    }
+}
+
+#[test]
+fn loss_counts_from_the_moment_of_attaching() {
+    let region = TestRegion::new(MIB, false);
+    let ring = region.view().rings().next().unwrap();
+    for number in 0..ring.capacity() * 3 {
+        ring.publish(&event(number).encode());
+    }
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let mut once = attach(&region, &clock, false);
+    let mut dashboard = attach(&region, &clock, true);
+    assert_eq!(once.events().len(), 0);
+    assert_eq!(dashboard.events().len() as u64, ring.capacity());
+    for session in [&mut once, &mut dashboard] {
+        assert_eq!(session.snapshot().loss.overwritten, 0);
+        assert_eq!(session.account().delivered, 0);
+    }
+    for number in 0..ring.capacity() + 5 {
+        ring.publish(&event(number).encode());
+    }
+    region.flush();
+    for session in [&mut once, &mut dashboard] {
+        let snapshot = session.snapshot();
+        assert_eq!(snapshot.loss.overwritten, 5);
+        assert_eq!(session.events().len() as u64, ring.capacity());
+    }
+}
+
+#[test]
+fn an_unfinished_record_is_torn_once_the_writers_are_gone() {
+    let region = TestRegion::new(MIB, false);
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let mut session = attach(&region, &clock, false);
+    let ring = region.view().rings().next().unwrap();
+    ring.claim_and_stop();
+    region.flush();
+    assert_eq!(session.snapshot().loss.torn, 0);
+    assert_eq!(session.account().in_flight, 1);
+    region.change_header(|header| header.start_time_ticks += 1);
+    region.flush();
+    let snapshot = session.snapshot();
+    assert_eq!(snapshot.target.state, TargetState::Killed);
+    assert_eq!(snapshot.loss.torn, 1);
+}
+
+#[test]
+fn a_dead_target_is_read_as_of_its_last_sign_of_life() {
+    let mut region = TestRegion::new(MIB, false);
+    let stack = region.stack(&[0x1001], 1);
+    region.allocate(stack, 100, 1, 2 * SECOND);
+    region.view().counters.set(Gauge::HeartbeatNs, 5 * SECOND);
+    region.publish_status(|status| {
+        status.time_ns = Some(4 * SECOND);
+        status.rss = Some(1_000_000);
+        status.virtual_size = Some(9_000_000);
+        status.reserved_range = Some(8_000_000);
+        status.allocated = Some(500);
+    });
+    region.view().mark_exited();
+    let clock = Arc::new(ManualClock::new(1_000 * SECOND));
+    let snapshot = settled(&mut attach(&region, &clock, false));
+    assert_eq!(snapshot.target.state, TargetState::Exited);
+    assert_eq!(snapshot.sites[0].median_age_seconds, Some(3.0));
+    assert_eq!(snapshot.memory.rss, Some(1_000_000));
+    assert_eq!(snapshot.memory.r#virtual, Some(1_000_000));
+    assert_eq!(snapshot.memory.age_seconds, Some(1.0));
+    // 100 bytes are 112 usable.
+    assert_eq!(snapshot.memory.not_seen_by_shim.unwrap().low, 388.0);
+    assert_eq!(snapshot.memory.rounding.unwrap().estimate, 12.0);
+}
+
+#[test]
+fn a_live_target_has_fresh_figures_of_the_kernel() {
+    let region = TestRegion::new(MIB, false);
+    region.publish_status(|status| {
+        status.time_ns = Some(1);
+        status.rss = Some(1);
+    });
+    region.flush();
+    let mut session = Session::attach(region.path()).unwrap();
+    let snapshot = session.snapshot();
+    assert!(snapshot.memory.rss.unwrap() > 100_000);
+    assert!(snapshot.target.uptime_seconds.is_some());
+    assert!(snapshot.memory.files_and_shared.is_some());
+}
+
+#[test]
+fn unrecorded_blocks_make_figures_lower_bounds() {
+    let region = TestRegion::new(MIB, false);
+    let counters = region.view().counters;
+    counters.add(Counter::UnrecordedLiveTableFull, 2);
+    counters.add(Counter::UnrecordedRangeExhausted, 3);
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let snapshot = attach(&region, &clock, false).snapshot();
+    assert_eq!(snapshot.loss.unrecorded_blocks, 5);
+    assert!(snapshot.loss.makes_live_a_lower_bound());
+}
+
+#[test]
+fn a_session_over_a_truncated_file_says_so_and_keeps_the_last_figures() {
+    let mut region = TestRegion::new(MIB, false);
+    let stack = region.stack(&[0x1001], 1);
+    region.allocate(stack, 100, 1, SECOND);
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let mut session = attach(&region, &clock, false);
+    assert!(session.problem().is_none());
+    region.file().set_len(8_192).unwrap();
+    let snapshot = session.snapshot();
+    assert!(matches!(
+        session.problem(),
+        Some(ReaderError::TruncatedWhileMapped { .. })
+    ));
+    assert_eq!(snapshot.live.bytes.estimate, 100.0);
+    assert!(matches!(
+        Session::attach(region.path()),
+        Err(ReaderError::Region { .. })
+    ));
+}
+
+#[test]
+fn another_version_is_refused_with_its_own_exit_code() {
+    let region = TestRegion::new(MIB, false);
+    region.change_header(|header| header.abi_major = 99);
+    region.flush();
+    let error = Session::attach(region.path()).err().unwrap();
+    assert_eq!(error.exit_code(), 4);
+    assert!(error.to_string().contains("99.0"));
+    region.change_header(|header| {
+        header.abi_major = riptide_region::header::ABI_MAJOR;
+        header.endian_mark = 0x0201;
+    });
+    region.flush();
+    assert_eq!(Session::attach(region.path()).err().unwrap().exit_code(), 4);
+}
+
+#[test]
+fn the_environment_error_is_shown_without_control_characters() {
+    let region = TestRegion::new(MIB, false);
+    region.change_header(|header| {
+        header.config_error[..10].copy_from_slice(b"bad\x1b[2J\nxy");
+        header.config_error_len = 10;
+    });
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let session = attach(&region, &clock, false);
+    assert_eq!(session.config_error().unwrap(), "bad\u{fffd}[2J\nxy");
+}
+
+#[test]
+fn stacks_carry_the_same_totals_as_sites() {
+    let mut region = TestRegion::new(MIB, false);
+    let a = region.stack(&[0x1001, 0x2001], 1);
+    let b = region.stack(&[0x1001, 0x3001], 1);
+    region.allocate(a, 100, 1, SECOND);
+    region.allocate(b, 200, 1, SECOND);
+    let clock = Arc::new(ManualClock::new(SECOND));
+    let mut session = attach(&region, &clock, false);
+    let snapshot = settled(&mut session);
+    let stacks = session.stacks();
+    assert_eq!(snapshot.sites.len(), 1);
+    assert_eq!(snapshot.sites[0].live_bytes.estimate, 300.0);
+    assert_eq!(snapshot.sites[0].stack[1].function, "0x3000");
+    assert_eq!(stacks.len(), 2);
+    assert_eq!(stacks[0].live_bytes + stacks[1].live_bytes, 300.0);
+    assert_eq!(*stacks[0].addresses, [0x1001, 0x3001]);
+    assert_eq!(region.view().state(), State::Ready);
+}
