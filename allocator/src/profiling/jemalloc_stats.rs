@@ -9,7 +9,6 @@ use tikv_jemalloc_ctl::{arenas, epoch, raw, stats};
 
 use super::sys;
 
-const MIN_SPACING_NS: u64 = 1_000_000_000;
 const SPACING_FACTOR: u64 = 100;
 const PAGE_BYTES: u64 = 4096;
 
@@ -27,7 +26,7 @@ impl JemallocStats {
         let start = sys::clock_ns(libc::CLOCK_MONOTONIC);
         let refreshed = epoch::advance().is_ok();
         let took = sys::clock_ns(libc::CLOCK_MONOTONIC).saturating_sub(start);
-        self.due_ns = now_ns.saturating_add((took * SPACING_FACTOR).max(MIN_SPACING_NS));
+        self.due_ns = now_ns.saturating_add(took * SPACING_FACTOR);
         if !refreshed {
             return;
         }

@@ -27,6 +27,11 @@ use super::{
 
 const TICK_NS: u64 = 100_000_000;
 const STATUS_NS: u64 = 1_000_000_000;
+/// A profiler younger than this looks more often: programs allocate most when they start, and one
+/// that then falls silent is not heard of again.
+const YOUNG_NS: u64 = 1_000_000_000;
+const YOUNG_TICK_NS: u64 = 20_000_000;
+const YOUNG_STATUS_NS: u64 = 40_000_000;
 const CGROUP_NS: u64 = 5_000_000_000;
 /// Mappings are read anew this often, for those that have gone …
 const MODULES_NS: u64 = 60_000_000_000;
@@ -83,6 +88,7 @@ unsafe impl Send for Ticker {}
 struct State {
     status: Status,
     status_due_ns: u64,
+    status_ns: u64,
     cgroup_due_ns: u64,
     modules: Modules,
     modules_due_ns: u64,
@@ -105,6 +111,7 @@ impl Ticker {
             state: UnsafeCell::new(State {
                 status: Status::default(),
                 status_due_ns: 0,
+                status_ns: 0,
                 cgroup_due_ns: 0,
                 modules: Modules::default(),
                 modules_due_ns: 0,
@@ -153,8 +160,11 @@ impl Ticker {
             state.modules_due_ns = 0;
             state.jemalloc = JemallocStats::default();
         }
+        let young = now_ns.saturating_sub(state.start_ns) < YOUNG_NS;
+        let tick_ns = if young { YOUNG_TICK_NS } else { TICK_NS };
         // Relaxed: a hint.
-        self.due_ns.store(now_ns + TICK_NS, Ordering::Relaxed);
+        self.due_ns.store(now_ns + tick_ns, Ordering::Relaxed);
+        state.status_ns = if young { YOUNG_STATUS_NS } else { STATUS_NS };
         state.tick(profiler, now_ns);
         state.tick_ns += thread_cpu_ns().saturating_sub(start);
         // SYNC(tick-taken): Release; pairs with the Acquire swap above.
@@ -171,7 +181,7 @@ impl State {
         self.find_modules(profiler, now_ns);
         self.control(profiler);
         if now_ns >= self.status_due_ns {
-            self.status_due_ns = now_ns + STATUS_NS;
+            self.status_due_ns = now_ns + self.status_ns;
             self.describe(profiler, now_ns);
             profiler.view.publish_status(&self.status);
         }
