@@ -1,7 +1,7 @@
 //! jemalloc's own figures, read on a tick.
 //!
 //! Refreshing them (`epoch`) takes jemalloc's locks for microseconds and more with every arena, so
-//! it is spaced by a hundred times its own measured duration, and by [`MIN_SPACING_NS`] at least.
+//! it is spaced by a hundred times its own measured duration.
 #![expect(unsafe_code, reason = "reads statistics by name")]
 
 use riptide_region::status::Status;
