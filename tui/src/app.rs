@@ -159,6 +159,12 @@ impl App {
         self.held.as_ref().or(self.live.as_ref())
     }
 
+    /// The region followed.
+    #[must_use]
+    pub fn region(&self) -> Option<&std::path::Path> {
+        self.following.as_deref()
+    }
+
     /// The snapshot to show.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
@@ -503,9 +509,8 @@ impl App {
 
     /// Moves the selection, or scrolls what has none.
     fn step_by(&mut self, rows: isize) -> bool {
-        let moved = |at: usize, count: usize| {
-            at.saturating_add_signed(rows).min(count.saturating_sub(1))
-        };
+        let moved =
+            |at: usize, count: usize| at.saturating_add_signed(rows).min(count.saturating_sub(1));
         match (&mut self.popup, self.screen) {
             (Some(Popup::Help { scroll }), _) => {
                 let before = *scroll;

@@ -53,13 +53,14 @@ enum Subcommands {
     Demo(demo::Args),
     /// Checks what can keep a target from being seen or read well
     Doctor(doctor::Args),
-    #[command(hide = true)]
-    DemoService,
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if demo::is_service() {
+        return finish(demo::serve(), ColorChoice::Never, true);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -71,7 +72,11 @@ pub fn main() -> ExitCode {
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = cli.color;
-    match run(cli, no_color) {
+    finish(run(cli, no_color), color, no_color)
+}
+
+fn finish(result: Result<ExitCode, CliError>, color: ColorChoice, no_color: bool) -> ExitCode {
+    match result {
         Ok(code) => code,
         Err(CliError::BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {
@@ -83,9 +88,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
-    let colored = cli
-        .color
-        .resolve(std::io::stdout().is_terminal(), no_color);
+    let colored = cli.color.resolve(std::io::stdout().is_terminal(), no_color);
     let mut out = Output::stdout(colored);
     match cli.command {
         None => dashboard::run(cli.target.as_deref(), colored),
@@ -94,7 +97,6 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
-        Some(Subcommands::DemoService) => demo::serve(),
     }
 }
 
@@ -120,9 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn the_service_of_the_demo_is_not_advertised() {
+    fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
+        for command in ["list", "top", "memory", "demo", "doctor"] {
+            assert!(help.contains(command), "{help}");
+        }
         assert!(!help.contains("demo-service"), "{help}");
-        assert!(help.contains("memory"));
     }
 }

@@ -62,9 +62,7 @@ impl From<&ReaderError> for Trouble {
     fn from(error: &ReaderError) -> Self {
         let denied = match error {
             ReaderError::ForeignOwner { .. } => true,
-            ReaderError::Io { source, .. } => {
-                source.kind() == std::io::ErrorKind::PermissionDenied
-            }
+            ReaderError::Io { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
             _ => false,
         };
         let kind = if denied {

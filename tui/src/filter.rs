@@ -198,7 +198,12 @@ mod tests {
 
     #[test]
     fn words_are_joined_by_and() {
-        let site = site("my::cache::Lru::insert", Some(("src/cache.rs", 12)), 3.0e6, 1.0e3);
+        let site = site(
+            "my::cache::Lru::insert",
+            Some(("src/cache.rs", 12)),
+            3.0e6,
+            1.0e3,
+        );
         for (filter, kept) in [
             ("", true),
             ("CACHE", true),
@@ -216,7 +221,11 @@ mod tests {
             ("!serde cache", true),
             ("age>10m", false),
         ] {
-            assert_eq!(Filter::parse(filter).unwrap().keeps(&site), kept, "{filter}");
+            assert_eq!(
+                Filter::parse(filter).unwrap().keeps(&site),
+                kept,
+                "{filter}"
+            );
         }
     }
 

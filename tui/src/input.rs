@@ -87,10 +87,7 @@ mod tests {
     #[test]
     fn releases_and_alt_keys_mean_nothing() {
         let mut key = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE);
-        assert_eq!(
-            translate(Event::Key(key)),
-            Some(Input::Key(Key::Char('q')))
-        );
+        assert_eq!(translate(Event::Key(key)), Some(Input::Key(Key::Char('q'))));
         key.kind = KeyEventKind::Release;
         assert_eq!(translate(Event::Key(key)), None);
         let alt = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT);

@@ -252,14 +252,7 @@ pub const BINDINGS: &[Binding] = &[
         "pause",
         "hold the picture; recording goes on, and so does the target",
     ),
-    bind(
-        &[Key::Tab],
-        "tab",
-        Action::NextTab,
-        TABS,
-        "",
-        "next tab",
-    ),
+    bind(&[Key::Tab], "tab", Action::NextTab, TABS, "", "next tab"),
     bind(
         &[Key::BackTab],
         "shift-tab",

@@ -27,12 +27,7 @@ pub(crate) fn frame(function: &str, place: Option<(&str, u32)>, inlined: bool) -
     }
 }
 
-pub(crate) fn site(
-    function: &str,
-    place: Option<(&str, u32)>,
-    bytes: f64,
-    growth: f64,
-) -> Site {
+pub(crate) fn site(function: &str, place: Option<(&str, u32)>, bytes: f64, growth: f64) -> Site {
     let error = bytes / 16.0;
     Site {
         function: function.to_owned(),
@@ -51,14 +46,26 @@ pub(crate) fn site(
         live_samples: (bytes / 65_536.0) as u64,
         stack: vec![
             frame(function, place, false),
-            frame("service::handlers::login", Some(("src/handlers.rs", 88)), true),
+            frame(
+                "service::handlers::login",
+                Some(("src/handlers.rs", 88)),
+                true,
+            ),
             frame(
                 "<core::pin::Pin<P> as core::future::future::Future>::poll",
                 None,
                 false,
             ),
-            frame("tokio::runtime::task::raw::poll", Some(("task/raw.rs", 325)), false),
-            frame("std::sys::backtrace::__rust_begin_short_backtrace", None, true),
+            frame(
+                "tokio::runtime::task::raw::poll",
+                Some(("task/raw.rs", 325)),
+                false,
+            ),
+            frame(
+                "std::sys::backtrace::__rust_begin_short_backtrace",
+                None,
+                true,
+            ),
             frame("service::main", Some(("src/main.rs", 14)), false),
         ]
         .into(),
@@ -80,15 +87,30 @@ pub(crate) fn target(pid: u32, name: &str, state: TargetState) -> TargetInfo {
 pub(crate) fn snapshot() -> Snapshot {
     let at = |file: &'static str, line| Some((file, line));
     let mut sites = vec![
-        site("service::index::Index::build", at("src/index.rs", 41), 18.3 * MIB, 0.0),
+        site(
+            "service::index::Index::build",
+            at("src/index.rs", 41),
+            18.3 * MIB,
+            0.0,
+        ),
         site(
             "service::sessions::remember_session",
             at("src/sessions.rs", 57),
             14.1 * MIB,
             1.62 * MIB,
         ),
-        site("service::cache::Lru::insert", at("src/cache.rs", 120), 8.0 * MIB, 0.02 * MIB),
-        site("service::history::Ring::push", at("src/history.rs", 33), 2.2 * MIB, -0.01 * MIB),
+        site(
+            "service::cache::Lru::insert",
+            at("src/cache.rs", 120),
+            8.0 * MIB,
+            0.02 * MIB,
+        ),
+        site(
+            "service::history::Ring::push",
+            at("src/history.rs", 33),
+            2.2 * MIB,
+            -0.01 * MIB,
+        ),
         site("hyper::proto::h1::io::Buffered::new", None, 0.4 * MIB, 0.0),
     ];
     for n in 0..20 {
@@ -128,6 +150,7 @@ pub(crate) fn snapshot() -> Snapshot {
             not_seen_by_shim: Some(estimate(0.4 * MIB, 1.2 * MIB)),
             rounding: Some(estimate(3.8 * MIB, 0.3 * MIB)),
             age_seconds: Some(0.4),
+            ..Memory::default()
         },
         rates: Rates {
             allocated_bytes_per_second: Some(182.0 * MIB),

@@ -126,7 +126,13 @@ mod tests {
     #[test]
     fn a_plain_theme_has_no_colour() {
         let theme = Theme::new(false);
-        for style in [theme.good(), theme.warn(), theme.bad(), theme.key(), theme.line()] {
+        for style in [
+            theme.good(),
+            theme.warn(),
+            theme.bad(),
+            theme.key(),
+            theme.line(),
+        ] {
             assert_eq!(style.fg, None);
             assert_eq!(style.bg, None);
         }

@@ -79,11 +79,12 @@ fn with_error(
     let error = half_width(value);
     let scaled = scale(value.estimate.abs().max(error), step, units);
     let whole = scaled.divisor <= 1.0;
-    let mut number = digits(value.estimate / scaled.divisor, whole);
-    if number.starts_with('-') && number.bytes().all(|byte| matches!(byte, b'-' | b'0' | b'.')) {
-        number.remove(0);
-    }
-    let sign = if signed && value.estimate > 0.0 { "+" } else { "" };
+    let number = digits(value.estimate / scaled.divisor, whole);
+    let sign = if signed && value.estimate > 0.0 {
+        "+"
+    } else {
+        ""
+    };
     let error = error / scaled.divisor;
     let decimals = decimals_of(&number);
     let error = if !error.is_finite() {
@@ -91,15 +92,26 @@ fn with_error(
     } else if error == 0.0 {
         "0".to_owned()
     } else {
-        // One more digit than the number has when the error would otherwise print as zero.
+        // An error is never made to look like none.
         let text = format!("{error:.decimals$}");
-        if text.bytes().any(|byte| matches!(byte, b'1'..=b'9')) {
-            trim_error(error, decimals)
-        } else {
+        if is_zero(&text) {
             format!("<{}", smallest(decimals))
+        } else {
+            trim_error(error, decimals)
         }
     };
     let unit = scaled.unit;
+    if is_zero(&number) {
+        // Nothing, to within so much: the unit belongs to the error.
+        return if unit.is_empty() || error == "0" {
+            format!(
+                "0{space}{} ±{error}",
+                units.first().copied().unwrap_or_default()
+            )
+        } else {
+            format!("0 ±{error}{space}{unit}")
+        };
+    }
     if unit.is_empty() {
         format!("{sign}{number} ±{error}")
     } else if space.is_empty() {
@@ -107,6 +119,10 @@ fn with_error(
     } else {
         format!("{sign}{number} {unit} ±{error}")
     }
+}
+
+fn is_zero(number: &str) -> bool {
+    !number.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 /// An error needs no more than two significant digits.
@@ -297,6 +313,9 @@ mod tests {
             "+1.62 MiB ±0.21"
         );
         assert_eq!(growth_with_error(&estimate(-0.2, 0.0)), "0 B ±0");
+        assert_eq!(bytes_with_error(&estimate(3.0, 240_000.0)), "0 ±234 KiB");
+        assert_eq!(count_with_error(&estimate(0.0, 40_000.0)), "0 ±40k");
+        assert_eq!(count_with_error(&estimate(0.0, 0.0)), "0 ±0");
         assert_eq!(count_with_error(&estimate(12_300.0, 800.0)), "12.3k ±0.8");
         assert_eq!(count_with_error(&estimate(7.0, 3.0)), "7 ±3");
     }

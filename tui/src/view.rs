@@ -76,7 +76,9 @@ fn lines(frame: &mut Frame, area: Rect, lines: Vec<Line<'_>>) {
 
 /// Lines in the middle of an area.
 fn centered(frame: &mut Frame, area: Rect, text: Vec<Line<'_>>) {
-    let height = u16::try_from(text.len()).unwrap_or(u16::MAX).min(area.height);
+    let height = u16::try_from(text.len())
+        .unwrap_or(u16::MAX)
+        .min(area.height);
     let top = area.y + (area.height - height) / 2;
     let area = Rect {
         y: top,

@@ -140,7 +140,17 @@ mod tests {
         let mut snapshot = snapshot();
         snapshot.sites[0].growth_bytes_per_second = None;
         snapshot.sites.sort_by(|a, b| SortBy::Growth.compare(a, b));
-        assert_eq!(snapshot.sites[0].function, "service::sessions::remember_session");
-        assert!(snapshot.sites.last().unwrap().growth_bytes_per_second.is_none());
+        assert_eq!(
+            snapshot.sites[0].function,
+            "service::sessions::remember_session"
+        );
+        assert!(
+            snapshot
+                .sites
+                .last()
+                .unwrap()
+                .growth_bytes_per_second
+                .is_none()
+        );
     }
 }

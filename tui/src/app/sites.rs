@@ -163,7 +163,11 @@ impl SitesState {
             .collect();
         rows.sort_by(|(_, left), (_, right)| {
             let order = self.sort.compare(left, right);
-            if self.reversed { order.reverse() } else { order }
+            if self.reversed {
+                order.reverse()
+            } else {
+                order
+            }
         });
         let at = self
             .key
@@ -206,7 +210,7 @@ mod tests {
         let mut sites = SitesState::default();
         sites.open_prompt();
         let prompt = sites.prompt.as_mut().unwrap();
-        for letter in "cache live>".chars() {
+        for letter in "cache fn:~(".chars() {
             prompt.edit(Key::Char(letter));
         }
         assert!(prompt.error.is_some());

@@ -12,13 +12,15 @@ use super::{CliError, Output, dashboard, top};
 use crate::{
     app::SortBy,
     demo::{
-        child::{DemoError, DemoService},
+        child::{DemoError, DemoService, SERVICE_ARGUMENT},
         service,
     },
 };
 
 /// Between two looks at the ring.
 const POLL: Duration = Duration::from_millis(100);
+/// Between two snapshots.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long symbols are waited for.
 const SYMBOLS: Duration = Duration::from_secs(10);
 
@@ -57,11 +59,18 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     );
     let mut session = Session::attach(&region)?;
     let until = Instant::now() + Duration::from_secs(u64::from(args.seconds));
+    let mut look = Instant::now();
     while Instant::now() < until {
         thread::sleep(POLL);
         service.check()?;
         session.poll();
+        if Instant::now() >= look {
+            // Asks for the symbols of new stacks early.
+            session.snapshot();
+            look += LOOK;
+        }
     }
+    session.snapshot();
     session.wait_for_symbols(SYMBOLS);
     let mut snapshot = session.snapshot();
     drop(service);
@@ -69,6 +78,16 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     top::print(out, snapshot, args.limit, args.json, false)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether this process is the service: asked before the command line is read, as a child that is
+/// profiled from its first allocation on should show the service and not the parser.
+pub(super) fn is_service() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments
+        .next()
+        .is_some_and(|first| first == SERVICE_ARGUMENT)
+        && arguments.next().is_none()
 }
 
 /// The service itself, in the child.

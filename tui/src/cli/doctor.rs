@@ -8,7 +8,7 @@ use std::{
 use riptide_reader::{
     ReaderError, Session,
     attach::{directories, resolve_target},
-    profile::{SCHEMA_VERSION, Snapshot, TargetInfo, TargetState},
+    profile::{SCHEMA_VERSION, Snapshot, TargetInfo},
 };
 use serde::Serialize;
 
@@ -81,10 +81,9 @@ fn examine_failure(
     if let Some(pid) = target.and_then(|target| target.parse().ok()) {
         let facts = ProcessFacts::read(pid);
         if facts.exists {
-            document.checks.push(Check::ok(
-                "process",
-                format!("{pid} ({}) runs", facts.name),
-            ));
+            document
+                .checks
+                .push(Check::ok("process", format!("{pid} ({}) runs", facts.name)));
             document.checks.push(process::why_no_region(&facts));
             examine_process(&facts, &mut document.checks);
             return Ok(false);
@@ -117,29 +116,30 @@ fn examine_region(region: &Path, document: &mut Document) {
             return;
         }
     };
-    session.poll();
     let snapshot = session.snapshot();
     document.target = Some(snapshot.target.clone());
     let header = session.header();
+    let counts = session.counts();
     let facts = HeaderFacts {
         abi_major: header.abi_major,
         abi_minor: header.abi_minor,
         allocator_version: String::from_utf8_lossy(header.allocator_version()).into_owned(),
         config_error: session.config_error(),
         region_bytes: header.region_bytes,
-        unwinders_agree: None,
+        unwinders_agree: Some((counts.unwinds_checked, counts.unwinds_agreed)),
     };
     document.checks.extend(profile::checks(&snapshot, &facts));
-    document.checks.push(symbols(&snapshot));
-    if snapshot.target.state == TargetState::Live {
-        let facts = ProcessFacts::read(snapshot.target.pid);
+    let pid = session.host_pid();
+    document.checks.push(symbols(&snapshot, pid));
+    if let Some(pid) = pid {
+        let facts = ProcessFacts::read(pid);
         if facts.exists {
             examine_process(&facts, &mut document.checks);
         }
     }
 }
 
-fn symbols(snapshot: &Snapshot) -> Check {
+fn symbols(snapshot: &Snapshot, pid: Option<u32>) -> Check {
     let target = &snapshot.target;
     let Some(shown) = &target.executable else {
         return Check::warn(
@@ -149,11 +149,9 @@ fn symbols(snapshot: &Snapshot) -> Check {
         );
     };
     // While the process lives this leads to its program even when the file was replaced.
-    let through_proc = PathBuf::from(format!("/proc/{}/exe", target.pid));
-    if target.state == TargetState::Live && through_proc.exists() {
-        elf::check(&through_proc, shown)
-    } else {
-        elf::check(shown, shown)
+    match pid.map(|pid| PathBuf::from(format!("/proc/{pid}/exe"))) {
+        Some(through_proc) if through_proc.exists() => elf::check(&through_proc, shown),
+        _ => elf::check(shown, shown),
     }
 }
 
@@ -173,7 +171,10 @@ fn print(out: &mut Output, document: &Document) -> Result<(), CliError> {
             Status::Warn => ("warn", Ink::Warn),
             Status::Fail => ("FAIL", Ink::Bad),
         };
-        out.line(ink, &format!("{mark}  {:width$}  {}", check.name, check.detail))?;
+        out.line(
+            ink,
+            &format!("{mark}  {:width$}  {}", check.name, check.detail),
+        )?;
         if let Some(fix) = &check.fix {
             out.line(Ink::Plain, &format!("      {:width$}  fix: {fix}", ""))?;
         }

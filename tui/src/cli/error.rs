@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(error.exit_code(), 3);
         let text = error.render(false);
         assert!(text.starts_with("error: there is no process 7"), "{text}");
-        assert!(text.lines().last().unwrap().starts_with("  try: "), "{text}");
+        assert!(
+            text.lines().last().unwrap().starts_with("  try: "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -83,7 +83,11 @@ fn print(args: &Args, out: &mut Output) -> Result<(), CliError> {
             ]
         })
         .collect();
-    table::print(out, &titles, &["right", "left", "left", "right", "left"], &cells, |_| {
-        Ink::Plain
-    })
+    table::print(
+        out,
+        &titles,
+        &["right", "left", "left", "right", "left"],
+        &cells,
+        |_| Ink::Plain,
+    )
 }

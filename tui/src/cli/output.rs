@@ -51,7 +51,11 @@ impl Output {
     }
 
     /// One JSON document: spread over lines, or on one line when more follow.
-    pub(super) fn json(&mut self, value: &impl Serialize, on_one_line: bool) -> Result<(), CliError> {
+    pub(super) fn json(
+        &mut self,
+        value: &impl Serialize,
+        on_one_line: bool,
+    ) -> Result<(), CliError> {
         let result = if on_one_line {
             serde_json::to_writer(&mut self.writer, value)
         } else {

@@ -86,6 +86,8 @@ fn growth(value: Option<&Estimate>) -> String {
     value.map_or_else(
         || "-".to_owned(),
         |value| match units::growth_with_error(value).split_once(" ±") {
+            // `0 ±234 KiB` has its unit at the end.
+            Some(("0", error)) => format!("0 ±{error}/s"),
             Some((figure, error)) => format!("{figure}/s ±{error}"),
             None => "?".to_owned(),
         },
@@ -206,12 +208,8 @@ pub(super) fn print_sites(
     };
     print(
         out,
-        &[
-            "LIVE", "%", "GROWTH", "OBJECTS", "ALLOCS/S", "AGE", "SITE",
-        ],
-        &[
-            "right", "right", "right", "right", "right", "right", "left",
-        ],
+        &["LIVE", "%", "GROWTH", "OBJECTS", "ALLOCS/S", "AGE", "SITE"],
+        &["right", "right", "right", "right", "right", "right", "left"],
         &rows,
         |index| if growing(index) { Ink::Bad } else { Ink::Plain },
     )?;

@@ -48,10 +48,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     let region = resolve_target(args.target.as_deref())?;
     let mut session = Session::attach(&region)?;
-    session.poll();
+    // Asks for the symbols.
+    session.snapshot();
     session.wait_for_symbols(SYMBOLS);
-    let repeat = !args.once
-        && (args.watch.is_some() || (!args.json && std::io::stdout().is_terminal()));
+    let repeat =
+        !args.once && (args.watch.is_some() || (!args.json && std::io::stdout().is_terminal()));
     let period = args.watch.unwrap_or(Duration::from_secs(2));
     loop {
         let mut snapshot = session.snapshot();

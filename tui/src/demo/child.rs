@@ -11,6 +11,8 @@ use std::{
 
 use riptide_reader::attach::resolve_target;
 
+/// What makes this executable the service.
+pub const SERVICE_ARGUMENT: &str = "demo-service";
 /// How long the region of the service is waited for.
 const REGION: Duration = Duration::from_secs(10);
 /// How long the service may take to end by itself.
@@ -66,7 +68,7 @@ impl DemoService {
     pub fn start() -> Result<Self, DemoError> {
         let mut command = Command::new(env::current_exe()?);
         command
-            .arg("demo-service")
+            .arg(SERVICE_ARGUMENT)
             .env("RIPTIDE", "on")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

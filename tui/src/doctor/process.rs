@@ -130,7 +130,10 @@ pub fn why_no_region(facts: &ProcessFacts) -> Check {
     if let Some(reason) = off_reason(maps) {
         return Check::fail(
             NAME,
-            format!("the allocator could not make a region: {}", reason.replace('-', " ")),
+            format!(
+                "the allocator could not make a region: {}",
+                reason.replace('-', " ")
+            ),
             fix_for(reason),
         );
     }
@@ -149,10 +152,7 @@ pub fn why_no_region(facts: &ProcessFacts) -> Check {
                 format!("the process maps {path}, where riptide does not look"),
                 format!(
                     "give the path itself, or set RIPTIDE_DIR={}",
-                    Path::new(path)
-                        .parent()
-                        .unwrap_or(Path::new("/"))
-                        .display()
+                    Path::new(path).parent().unwrap_or(Path::new("/")).display()
                 ),
             )
         };
@@ -176,7 +176,9 @@ fn fix_for(reason: &str) -> String {
              /dev/shm/riptide-UID or RIPTIDE_DIR"
         }
         "file-system-full" => "free room in /dev/shm, or enlarge it (docker run --shm-size=256m)",
-        "cgroup-limit-near" => "raise the memory limit of the cgroup, or set RIPTIDE_REGION_SIZE=1MiB",
+        "cgroup-limit-near" => {
+            "raise the memory limit of the cgroup, or set RIPTIDE_REGION_SIZE=1MiB"
+        }
         "file-size-limit" => "raise RLIMIT_FSIZE (ulimit -f)",
         "address-space-limit" => "raise RLIMIT_AS (ulimit -v)",
         "file-not-created" | "file-not-allocated" => {
@@ -212,7 +214,9 @@ pub fn access(facts: &ProcessFacts, own: &ProcessFacts) -> Vec<Check> {
     ];
     for (name, theirs, ours) in namespaces {
         match (theirs, ours) {
-            (Some(theirs), Some(ours)) if theirs == ours => checks.push(Check::ok(name, "the same")),
+            (Some(theirs), Some(ours)) if theirs == ours => {
+                checks.push(Check::ok(name, "the same"))
+            }
             (Some(_), Some(_)) => checks.push(Check::warn(
                 name,
                 "the process lives in another one: its pid there differs from the pid here",
@@ -247,9 +251,14 @@ pub fn jemalloc_options(facts: &ProcessFacts) -> Check {
             let costly: Vec<&str> = options
                 .split(',')
                 .filter(|option| {
-                    ["cache_oblivious:false", "retain:false", "tcache:false", "junk:"]
-                        .iter()
-                        .any(|costly| option.trim().starts_with(costly))
+                    [
+                        "cache_oblivious:false",
+                        "retain:false",
+                        "tcache:false",
+                        "junk:",
+                    ]
+                    .iter()
+                    .any(|costly| option.trim().starts_with(costly))
                 })
                 .collect();
             if costly.is_empty() {
@@ -258,7 +267,10 @@ pub fn jemalloc_options(facts: &ProcessFacts) -> Check {
                 Check::warn(
                     NAME,
                     format!("_RJEM_MALLOC_CONF={options}"),
-                    format!("{} costs speed: leave it out unless it was measured", costly.join(", ")),
+                    format!(
+                        "{} costs speed: leave it out unless it was measured",
+                        costly.join(", ")
+                    ),
                 )
             }
         }
@@ -302,12 +314,18 @@ mod tests {
                 facts(&[], &line("/memfd:riptide-off:file-system-full (deleted)")),
                 "file system full",
             ),
-            (facts(&[], &line("/run/x/7-123-ab")), "where riptide does not look"),
+            (
+                facts(&[], &line("/run/x/7-123-ab")),
+                "where riptide does not look",
+            ),
             (
                 facts(&[], &line("/dev/shm/riptide-0/7-123-ab (deleted)")),
                 "was deleted",
             ),
-            (facts(&[], &line("/usr/lib/libc.so.6")), "does not use riptide-alloc"),
+            (
+                facts(&[], &line("/usr/lib/libc.so.6")),
+                "does not use riptide-alloc",
+            ),
             (
                 ProcessFacts {
                     pid: 7,

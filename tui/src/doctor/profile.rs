@@ -90,11 +90,17 @@ fn heartbeat(snapshot: &Snapshot) -> Check {
 
 fn sampling(snapshot: &Snapshot) -> Check {
     let sampling = &snapshot.sampling;
-    let cost = format!("{:.2}% of the process's CPU time", sampling.cost_fraction * 100.0);
+    let cost = format!(
+        "{:.2}% of the process's CPU time",
+        sampling.cost_fraction * 100.0
+    );
     let interval = if sampling.interval_bytes == 1 {
         "every allocation is recorded".to_owned()
     } else {
-        format!("1 sample per {}", units::bytes(sampling.interval_bytes as f64))
+        format!(
+            "1 sample per {}",
+            units::bytes(sampling.interval_bytes as f64)
+        )
     };
     let detail = format!(
         "{interval}, {} samples, {cost}",
@@ -136,7 +142,10 @@ fn loss(snapshot: &Snapshot) -> Vec<Check> {
     if loss.stack_table_full > 0 {
         checks.push(Check::warn(
             "stacks",
-            format!("{} samples found no room for their stack", loss.stack_table_full),
+            format!(
+                "{} samples found no room for their stack",
+                loss.stack_table_full
+            ),
             "start the program with a larger RIPTIDE_REGION_SIZE",
         ));
     }
@@ -144,7 +153,10 @@ fn loss(snapshot: &Snapshot) -> Vec<Check> {
     if loss.truncated_stacks.saturating_mul(20) > samples && samples > 0 {
         checks.push(Check::warn(
             "stacks",
-            format!("{} of {samples} stacks were cut short", loss.truncated_stacks),
+            format!(
+                "{} of {samples} stacks were cut short",
+                loss.truncated_stacks
+            ),
             "start the program with RIPTIDE_UNWIND=dwarf",
         ));
     }
@@ -191,7 +203,10 @@ mod tests {
     #[test]
     fn a_healthy_target_passes() {
         let checks = checks(&snapshot(), &HeaderFacts::default());
-        assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:?}");
+        assert!(
+            checks.iter().all(|check| check.status == Status::Ok),
+            "{checks:?}"
+        );
     }
 
     #[test]

@@ -1,12 +1,6 @@
 //! The chart of the live heap: the estimate as a line of dots, its 95 % interval as a shaded band.
 
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    style::Style,
-    text::Span,
-    widgets::Widget,
-};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Span, widgets::Widget};
 
 use super::text;
 use crate::{app::Point, units};
@@ -127,7 +121,10 @@ impl Widget for LiveChart<'_> {
         let start = last.at_seconds - window;
         let visible = self
             .points
-            .get(self.points.partition_point(|point| point.at_seconds < start)..)
+            .get(
+                self.points
+                    .partition_point(|point| point.at_seconds < start)..,
+            )
             .unwrap_or_default();
         let scale = Scale::of(visible);
         self.axis(area, plot, scale, window, buffer);
@@ -167,10 +164,7 @@ impl Widget for LiveChart<'_> {
             }
             for (row, bits) in (0..plot.height).zip(bits) {
                 let (symbol, style) = if bits != 0 {
-                    (
-                        char::from_u32(0x2800 + bits).unwrap_or('•'),
-                        self.line,
-                    )
+                    (char::from_u32(0x2800 + bits).unwrap_or('•'), self.line)
                 } else if band.is_some_and(|(top, bottom)| (top..=bottom).contains(&row)) {
                     ('░', self.band)
                 } else {
@@ -197,7 +191,11 @@ impl LiveChart<'_> {
         if plot.height >= 2 {
             figure(plot.bottom() - 1, scale.low);
         }
-        let from = format!("-{}", units::duration(window));
+        let from = if window < 120.0 {
+            format!("-{window:.0} s")
+        } else {
+            format!("-{:.0} min", window / 60.0)
+        };
         let line = area.bottom() - 1;
         buffer.set_span(plot.x, line, &Span::styled(&from, self.dim), plot.width);
         let legend = "░ 95 % interval";
@@ -212,12 +210,7 @@ impl LiveChart<'_> {
             );
         }
         if plot.width > 16 {
-            buffer.set_span(
-                plot.right() - 3,
-                line,
-                &Span::styled("now", self.dim),
-                3,
-            );
+            buffer.set_span(plot.right() - 3, line, &Span::styled("now", self.dim), 3);
         }
     }
 }
@@ -256,7 +249,12 @@ mod tests {
 
     #[test]
     fn odd_figures_and_sizes_do_not_panic() {
-        for values in [vec![], vec![0.0], vec![f64::NAN, f64::INFINITY], vec![1e300, 1.0]] {
+        for values in [
+            vec![],
+            vec![0.0],
+            vec![f64::NAN, f64::INFINITY],
+            vec![1e300, 1.0],
+        ] {
             for (width, height) in [(0, 0), (1, 1), (13, 2), (40, 9)] {
                 let area = Rect::new(0, 0, width, height);
                 let mut buffer = Buffer::empty(area);

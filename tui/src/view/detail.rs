@@ -123,11 +123,7 @@ fn content(app: &App, site: &Site, snapshot: &Snapshot, width: u16) -> Vec<Line<
         ),
         ("growth", {
             let growth = site.growth_bytes_per_second.as_ref();
-            format!(
-                "{} {}",
-                figures::growth(growth),
-                figures::direction(growth)
-            )
+            format!("{} {}", figures::growth(growth), figures::direction(growth))
         }),
         (
             "allocates",
@@ -209,11 +205,7 @@ fn stack(app: &App, stack: &[StackFrame], cells: usize) -> Vec<Line<'static>> {
         };
         if let Some(place) = place {
             out.push(Line::styled(
-                format!(
-                    "{}{}",
-                    " ".repeat(indent),
-                    text::keep_end(&place, room)
-                ),
+                format!("{}{}", " ".repeat(indent), text::keep_end(&place, room)),
                 theme.dim(),
             ));
         }

@@ -36,6 +36,8 @@ pub(super) fn growth(value: Option<&Estimate>) -> String {
     value.map_or_else(
         || "-".to_owned(),
         |value| match units::growth_with_error(value).split_once(" ±") {
+            // `0 ±234 KiB` has its unit at the end.
+            Some(("0", error)) => format!("0 ±{error}/s"),
             Some((figure, error)) => format!("{figure}/s ±{error}"),
             None => "?".to_owned(),
         },

@@ -50,7 +50,7 @@ fn items(app: &App) -> Vec<Item> {
     let scope = app.scope();
     keys::footer(scope)
         .filter(|binding| match binding.action {
-            Action::Open => app.popup.is_none() || scope == Scope::SortMenu,
+            Action::Open => !(app.screen == Screen::Picker && app.targets.is_empty()),
             Action::Back => !(app.screen == Screen::Picker && app.popup.is_none()),
             Action::Tab(0) => app.screen != Screen::Overview,
             Action::Tab(_) => app.screen != Screen::Sites,

@@ -135,6 +135,9 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
             theme.strong(),
             &mut spans,
         );
+    } else if let Some(region) = app.region() {
+        let region = region.display().to_string();
+        push(text::keep_end(&region, 40), theme.strong(), &mut spans);
     }
     push(
         format!("  {}", mode_word(mode)),

@@ -63,7 +63,9 @@ fn content(app: &App, width: usize) -> Vec<Line<'static>> {
         }
     }
     out.push(Line::raw(""));
-    out.push(Line::raw("mouse: click a tab or a row, click it again to open it; wheel"));
+    out.push(Line::raw(
+        "mouse: click a tab or a row, click it again to open it; wheel",
+    ));
     for note in NOTES {
         out.push(Line::raw(""));
         out.extend(text::wrap(note, width).into_iter().map(Line::raw));

@@ -77,8 +77,8 @@ pub fn sites(app: &App, body: Rect) -> SitesAreas {
     let has_filter = app.sites.prompt.is_some() || !app.sites.filter.is_empty();
     let filter_height = u16::from(has_filter).min(body.height);
     let table_width = if is_wide(app) {
-        // Two fifths for the stack: paths need room too.
-        body.width - (body.width * 2 / 5).max(44)
+        // A third for the stack; its paths are wrapped.
+        body.width - (body.width / 3).max(44)
     } else {
         body.width
     };

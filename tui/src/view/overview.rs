@@ -238,11 +238,7 @@ fn figure_lines(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Line<'static>
             3,
             "resident",
             size(memory.resident),
-            &note(step_note(
-                memory.active,
-                memory.resident,
-                "dirty pages, metadata",
-            )),
+            &note(step_note(memory.active, memory.resident, "dirty, metadata")),
             plain,
             dim,
         ),
@@ -258,7 +254,7 @@ fn figure_lines(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Line<'static>
             0,
             "rss",
             size(memory.rss),
-            &note(step_note(memory.resident, memory.rss, "outside jemalloc")),
+            &note(step_note(memory.resident, memory.rss, "not jemalloc")),
             theme.strong(),
             dim,
         ),
@@ -443,11 +439,20 @@ fn wide_rows(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Figure> {
 fn render_sites(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
     let theme = app.theme;
     let snapshot = &*picture.snapshot;
+    let growth_is_known = snapshot
+        .sites
+        .iter()
+        .any(|site| site.growth_bytes_per_second.is_some());
+    let title = if growth_is_known {
+        "growing sites"
+    } else {
+        "largest sites"
+    };
     lines(
         frame,
         plan.sites_title,
         vec![rule(
-            "growing sites",
+            title,
             plan.sites_title.width,
             theme.strong(),
             theme.dim(),
@@ -485,30 +490,34 @@ fn render_sites(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
         0
     };
     let room = total.saturating_sub(fixed + trend_cells + 2 * usize::from(trend_cells > 0));
-    let rows = shown.iter().zip(&cells).enumerate().map(|(index, (site, row))| {
-        let [growth, live] = row;
-        let direction = figures::direction(site.growth_bytes_per_second.as_ref());
-        let trend = if trend_cells > 0 {
-            let values: Vec<f64> = picture.history.trend(site).collect();
-            format!("{}  ", text::sparkline(&values, trend_cells))
-        } else {
-            String::new()
-        };
-        let name = text::keep_end(&display_name(&site.function), room);
-        let line = format!(
-            "{direction} {}  {}  {trend}{name}",
-            text::right(growth, growth_width),
-            text::right(live, live_width),
-        );
-        let style = if index == app.overview.selected {
-            theme.selected()
-        } else if direction == "▲" {
-            theme.bad()
-        } else {
-            theme.text()
-        };
-        Line::styled(text::left(&line, total), style)
-    });
+    let rows = shown
+        .iter()
+        .zip(&cells)
+        .enumerate()
+        .map(|(index, (site, row))| {
+            let [growth, live] = row;
+            let direction = figures::direction(site.growth_bytes_per_second.as_ref());
+            let trend = if trend_cells > 0 {
+                let values: Vec<f64> = picture.history.trend(site).collect();
+                format!("{}  ", text::sparkline(&values, trend_cells))
+            } else {
+                String::new()
+            };
+            let name = text::keep_end(&display_name(&site.function), room);
+            let line = format!(
+                "{direction} {}  {}  {trend}{name}",
+                text::right(growth, growth_width),
+                text::right(live, live_width),
+            );
+            let style = if index == app.overview.selected {
+                theme.selected()
+            } else if direction == "▲" {
+                theme.bad()
+            } else {
+                theme.text()
+            };
+            Line::styled(text::left(&line, total), style)
+        });
     lines(frame, plan.site_rows, rows.collect());
 }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Narrowest column of names; optional columns give way to it.
-const NAME_MIN: usize = 24;
+const NAME_MIN: usize = 30;
 
 /// The columns behind the name, the most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +77,7 @@ impl Column {
         let figures = Figures::of(snapshot);
         match self {
             Self::Live => figures.live_bytes(&site.live_bytes),
-            Self::Share => {
-                units::percent(site.live_bytes.estimate, snapshot.live.bytes.estimate)
-            }
+            Self::Share => units::percent(site.live_bytes.estimate, snapshot.live.bytes.estimate),
             Self::Growth => figures::growth(site.growth_bytes_per_second.as_ref()),
             Self::Objects => figures.live_objects(&site.live_objects),
             Self::Alloc => figures::or_dash(site.allocations_per_second, units::count),
@@ -127,7 +125,11 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
             .trouble
             .as_ref()
             .map_or("reading the target", |trouble| trouble.message.as_str());
-        centered(frame, area, vec![Line::styled(message.to_owned(), theme.dim())]);
+        centered(
+            frame,
+            area,
+            vec![Line::styled(message.to_owned(), theme.dim())],
+        );
         return;
     };
     let areas = layout::sites(app, area);

@@ -27,21 +27,14 @@ fn region() -> PathBuf {
 }
 
 fn app(size: (u16, u16)) -> App {
-    App::new(
-        Theme::new(false),
-        Size::new(size.0, size.1),
-        Some(region()),
-    )
+    App::new(Theme::new(false), Size::new(size.0, size.1), Some(region()))
 }
 
 /// The sample with the leak grown for so many seconds, and the other sites as they are.
 fn later(seconds: f64) -> Snapshot {
     let mut snapshot = sample::snapshot();
     let grown = (seconds - 40.0) * 1.62 * 1024.0 * 1024.0;
-    for value in [
-        &mut snapshot.sites[1].live_bytes,
-        &mut snapshot.live.bytes,
-    ] {
+    for value in [&mut snapshot.sites[1].live_bytes, &mut snapshot.live.bytes] {
         let error = value.high - value.estimate;
         value.estimate = (value.estimate + grown).max(1.0);
         value.low = value.estimate - error;
@@ -209,7 +202,10 @@ pictures! {
 fn a_terminal_that_is_too_small_is_told_so() {
     let app = watching((50, 10));
     let text = screen(&app);
-    assert!(text.contains("riptide needs 60×16, this is 50×10"), "{text}");
+    assert!(
+        text.contains("riptide needs 60×16, this is 50×10"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -239,7 +235,12 @@ fn escape_goes_up_and_never_out() {
     }
     assert_eq!(
         screens.first_chunk(),
-        Some(&[Screen::Detail, Screen::Sites, Screen::Picker, Screen::Picker])
+        Some(&[
+            Screen::Detail,
+            Screen::Sites,
+            Screen::Picker,
+            Screen::Picker
+        ])
     );
     assert_eq!(app.exit, None);
 }
@@ -358,7 +359,12 @@ fn figures_are_shown_whole_at_every_width() {
 #[test]
 fn the_keys_of_a_view_fit_its_footer() {
     for width in MIN_WIDTH..=160 {
-        for keys in [&[][..], &[Key::Char('2')], &[Key::Enter, Key::Enter], &[Key::Char('?')]] {
+        for keys in [
+            &[][..],
+            &[Key::Char('2')],
+            &[Key::Enter, Key::Enter],
+            &[Key::Char('?')],
+        ] {
             let mut app = watching((width, MIN_HEIGHT));
             press(&mut app, keys);
             let text = screen(&app);
@@ -371,10 +377,8 @@ fn the_keys_of_a_view_fit_its_footer() {
 fn any_input() -> impl Strategy<Value = Input> {
     let key = prop_oneof![
         any::<char>().prop_map(Key::Char),
-        proptest::sample::select(
-            "qQ?12/s<>rx hjklgGn~:(.>M".chars().collect::<Vec<_>>()
-        )
-        .prop_map(Key::Char),
+        proptest::sample::select("qQ?12/s<>rx hjklgGn~:(.>M".chars().collect::<Vec<_>>())
+            .prop_map(Key::Char),
         proptest::sample::select(vec!['c', 'u', 'd', 'w', 'l', 'z', 'b', 'f']).prop_map(Key::Ctrl),
         proptest::sample::select(vec![
             Key::Enter,
