@@ -35,6 +35,9 @@ pub struct LiveSample {
     pub interval: u64,
     /// Nanoseconds of the region's clock at birth; a reallocation keeps it.
     pub birth_ns: u64,
+    /// Number of the sample (shard in the upper 16 bits, ticket in the lower 48); a reallocation has
+    /// a number of its own.
+    pub number: u64,
     /// Stack that allocated (or last reallocated) the block.
     pub stack: StackIndex,
     /// Thread that did so (kernel thread id).
@@ -356,6 +359,7 @@ fn read_live(view: &View<'_>, observation: &mut Observation) {
                     size: block.size,
                     interval: block.interval,
                     birth_ns: block.birth_ns,
+                    number: block.number,
                     stack: stacks.index_of(block.stack),
                     thread: block.thread,
                     align_log2: block.align_log2,

@@ -160,6 +160,12 @@ impl Session {
     pub fn snapshot(&mut self) -> Snapshot {
         self.poll();
         self.observe();
+        self.snapshot_of_last_look()
+    }
+
+    /// The profile as of the last look at the tables, with the names known by now: after
+    /// [`Session::wait_for_symbols`] nothing in it is without its name.
+    pub fn snapshot_of_last_look(&mut self) -> Snapshot {
         self.name(true);
         let fresh = self.fresh_memory();
         self.model.snapshot(

@@ -38,7 +38,7 @@ fn attach(region: &TestRegion, clock: &Arc<ManualClock>, history: bool) -> Sessi
 fn settled(session: &mut Session) -> Snapshot {
     session.snapshot();
     assert!(session.wait_for_symbols(Duration::from_secs(20)));
-    let snapshot = session.snapshot();
+    let snapshot = session.snapshot_of_last_look();
     assert_eq!(snapshot.pending_symbols, 0);
     snapshot
 }

@@ -6,6 +6,8 @@ use crate::{
     size_class::{SAMPLED_MIN_BYTES, usable_size_aligned},
 };
 
+use super::watch::Newest;
+
 /// Weights that repeat: programs allocate few sizes very often, and `exp` is the dearest step.
 struct WeightCache {
     entries: Vec<Option<Cached>>,
@@ -86,6 +88,8 @@ fn weigh_record(record: &LiveSample) -> Weighed {
 pub(crate) struct LiveFigures {
     /// For each stack, by place.
     pub(crate) by_stack: Vec<Totals>,
+    /// Of these, bytes of records made since the watch began.
+    pub(crate) born: Vec<Sum>,
     /// Usable bytes of all live blocks.
     pub(crate) usable: Sum,
     /// Usable less requested bytes of all live blocks.
@@ -93,10 +97,12 @@ pub(crate) struct LiveFigures {
 }
 
 impl LiveFigures {
-    /// Sums up `live` for `stacks` stacks, reusing the buffers.
-    pub(crate) fn sum_up(&mut self, live: &[LiveSample], stacks: usize) {
+    /// Sums up `live` for `stacks` stacks, reusing the buffers. `since` tells new records.
+    pub(crate) fn sum_up(&mut self, live: &[LiveSample], stacks: usize, since: Option<&Newest>) {
         self.by_stack.clear();
         self.by_stack.resize(stacks, Totals::default());
+        self.born.clear();
+        self.born.resize(stacks, Sum::default());
         self.usable = Sum::default();
         self.rounding = Sum::default();
         let mut cache = WeightCache::new();
@@ -104,6 +110,16 @@ impl LiveFigures {
             let weight = cache.weigh(record);
             if let Some(totals) = self.by_stack.get_mut(record.stack.place()) {
                 totals.record(record.size, &weight.sample);
+            }
+            if since.is_some_and(|newest| newest.precedes(record))
+                && let Some(born) = self.born.get_mut(record.stack.place())
+            {
+                born.add(&Sum {
+                    estimate: weight.sample.bytes,
+                    variance: weight.sample.bytes_variance,
+                    observed: record.size as f64,
+                    unseen: weight.sample.unseen_bytes,
+                });
             }
             self.usable.add(&weight.usable);
             self.rounding.add(&weight.rounding);
@@ -198,6 +214,7 @@ mod tests {
             size,
             interval,
             birth_ns,
+            number: 0,
             stack: StackBook::default().add(&[], false, 0),
             thread: 1,
             align_log2: 0,
@@ -207,7 +224,11 @@ mod tests {
     #[test]
     fn exact_records_round_up_to_the_class_of_at_least_sixteen() {
         let mut figures = LiveFigures::default();
-        figures.sum_up(&[record(1, 1, 0), record(17, 1, 0), record(100, 1, 0)], 1);
+        figures.sum_up(
+            &[record(1, 1, 0), record(17, 1, 0), record(100, 1, 0)],
+            1,
+            None,
+        );
         assert_eq!(figures.usable.interval().estimate, 160.0);
         assert_eq!(figures.rounding.interval().high, 42.0);
         assert_eq!(figures.total().bytes.estimate, 118.0);
@@ -216,7 +237,7 @@ mod tests {
     #[test]
     fn a_sampled_small_block_stands_for_blocks_of_its_natural_class() {
         let mut figures = LiveFigures::default();
-        figures.sum_up(&[record(8, 8_192, 0)], 1);
+        figures.sum_up(&[record(8, 8_192, 0)], 1, None);
         let objects = figures.total().objects.estimate;
         assert!((figures.usable.estimate - (16.0 + 8.0 * (objects - 1.0))).abs() < 1e-6);
     }

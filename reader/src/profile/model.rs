@@ -81,14 +81,19 @@ impl Model {
             self.sort();
             self.summed = Some(key);
         }
-        self.watch
-            .look(observation.time_ns, &self.live.by_stack, &self.allocated);
+        if !self.watch.has_begun() {
+            self.watch
+                .begin(observation.time_ns, &observation.live, &self.live.by_stack);
+            self.live.born.fill(Sum::default());
+        }
+        self.watch.look(observation.time_ns, &self.allocated);
     }
 
     fn sum_up(&mut self, observation: &Observation) {
         let stacks = observation.stacks.len();
         let interval = observation.counts.interval_bytes;
-        self.live.sum_up(&observation.live, stacks);
+        let since = self.watch.has_begun().then(|| self.watch.newest());
+        self.live.sum_up(&observation.live, stacks, since);
         self.allocated.clear();
         let totals = observation.totals.iter();
         self.allocated
@@ -259,12 +264,14 @@ impl Model {
         // Heaviest first: the first stack of a site is its heaviest.
         for place in &self.order {
             let place = *place as usize;
-            let (Some(live), Some(allocated)) =
-                (self.live.by_stack.get(place), self.allocated.get(place))
-            else {
+            let (Some(live), Some(born), Some(allocated)) = (
+                self.live.by_stack.get(place),
+                self.live.born.get(place),
+                self.allocated.get(place),
+            ) else {
                 continue;
             };
-            let flow = self.watch.flow(place, live, allocated);
+            let flow = self.watch.flow(place, live, born);
             all.add(&flow);
             let site = self.sites.of_stack.get(place).copied().unwrap_or(NO_SITE);
             let Some(site) = building.get_mut(site as usize) else {

@@ -1,9 +1,10 @@
 //! What changed over time: growth since the watch began, and rates over the last seconds.
 //!
-//! Growth uses births and deaths only. Births are the difference of a stack's totals, which never
-//! lose a sample. Deaths follow from them: `live then + births - live now`, and as each record adds
-//! its own weight and its own variance to the sums, this difference of sums *is* the sum over the
-//! records that died: those that lived through the whole watch cancel. (The difference of two
+//! Growth uses births and deaths only. *Births* are the live records whose number is newer than
+//! all that were there when the watch began. *Deaths* follow: `live then + births - live now`, and as
+//! each record adds its own weight and its own variance to the sums, this difference of sums *is* the
+//! sum over the records that died. Records that lived through the watch cancel, and those that were
+//! born and died in it never enter, however many: neither widens the interval. (The difference of two
 //! independent estimates of the level would carry the variance of both levels.)
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use riptide_region::stack_table::StackTotals;
 
 use crate::{
     estimate::{Sum, Totals, difference, scale},
+    ingest::LiveSample,
     profile::Estimate,
 };
 
@@ -19,6 +21,9 @@ use crate::{
 pub(crate) const WATCH_MIN_SECONDS: f64 = 2.0;
 const CHECKPOINT_SECONDS: f64 = 1.0;
 const CHECKPOINTS_MAX: usize = 6;
+const SHARD_SHIFT: u32 = 48;
+/// Shards whose records are told apart; no target has more.
+const SHARDS_MAX: usize = 64;
 /// No rate over less than this.
 const RATE_MIN_SECONDS: f64 = 0.2;
 
@@ -53,13 +58,6 @@ pub(crate) fn allocated(totals: &StackTotals, interval_bytes: u64) -> Totals {
             unseen: unseen_bytes,
         },
     }
-}
-
-/// A stack at the moment the watch began.
-#[derive(Clone, Copy, Debug, Default)]
-struct Start {
-    live: Sum,
-    allocated: Sum,
 }
 
 /// Births and deaths of some stacks, in bytes, summed up for one figure.
@@ -101,31 +99,71 @@ struct Checkpoint {
     total_bytes: f64,
 }
 
+/// The newest record of each shard at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    by_shard: Vec<(u64, u64)>,
+}
+
+impl Newest {
+    fn of(live: &[LiveSample]) -> Self {
+        let mut by_shard: Vec<(u64, u64)> = Vec::new();
+        for record in live {
+            let shard = record.number >> SHARD_SHIFT;
+            if let Some((_, newest)) = by_shard.iter_mut().find(|(of, _)| *of == shard) {
+                *newest = (*newest).max(record.number);
+            } else if by_shard.len() < SHARDS_MAX {
+                by_shard.push((shard, record.number));
+            }
+        }
+        Self { by_shard }
+    }
+
+    /// Whether a record was made after that moment.
+    pub(crate) fn precedes(&self, record: &LiveSample) -> bool {
+        let shard = record.number >> SHARD_SHIFT;
+        let newest = self.by_shard.iter().find(|(of, _)| *of == shard);
+        newest.is_none_or(|(_, newest)| record.number > *newest)
+    }
+}
+
 /// What was seen before.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     began_ns: Option<u64>,
-    starts: Vec<Start>,
+    newest: Newest,
+    /// Live bytes of each stack when the watch began.
+    starts: Vec<Sum>,
     checkpoints: VecDeque<Checkpoint>,
 }
 
 impl Watch {
-    /// Begins anew at the next [`Watch::look`].
+    /// Begins anew at the next [`Watch::begin`].
     pub(crate) fn restart(&mut self) {
         self.began_ns = None;
     }
 
-    /// Takes note of the figures of one moment.
-    pub(crate) fn look(&mut self, time_ns: u64, live: &[Totals], allocated: &[Totals]) {
-        if self.began_ns.is_none() {
-            self.began_ns = Some(time_ns);
-            self.starts.clear();
-            let pairs = live.iter().zip(allocated);
-            self.starts.extend(pairs.map(|(live, allocated)| Start {
-                live: live.bytes,
-                allocated: allocated.bytes,
-            }));
-        }
+    /// Whether the watch has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.began_ns.is_some()
+    }
+
+    /// Begins with these records and what they sum up to.
+    pub(crate) fn begin(&mut self, time_ns: u64, live: &[LiveSample], by_stack: &[Totals]) {
+        self.began_ns = Some(time_ns);
+        self.newest = Newest::of(live);
+        self.starts.clear();
+        self.starts
+            .extend(by_stack.iter().map(|totals| totals.bytes));
+    }
+
+    /// The newest records when the watch began.
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.newest
+    }
+
+    /// Takes note of what was allocated up to one moment.
+    pub(crate) fn look(&mut self, time_ns: u64, allocated: &[Totals]) {
         let due = self
             .checkpoints
             .back()
@@ -154,18 +192,21 @@ impl Watch {
             .map_or(0.0, |began_ns| seconds_between(began_ns, now_ns))
     }
 
-    /// Births and deaths of a stack since the watch began.
-    pub(crate) fn flow(&self, place: usize, live: &Totals, allocated: &Totals) -> Flow {
+    /// Births and deaths of a stack since the watch began. `born` are its live records that are
+    /// newer than the watch.
+    pub(crate) fn flow(&self, place: usize, live: &Totals, born: &Sum) -> Flow {
         let start = self.starts.get(place).copied().unwrap_or_default();
-        let (live, allocated) = (&live.bytes, &allocated.bytes);
-        let born = minus(allocated, &start.allocated, allocated.unseen);
-        let mut before = start.live;
+        let live = &live.bytes;
+        let born = Sum {
+            unseen: born.unseen.max(live.unseen),
+            ..*born
+        };
+        let mut before = start;
         before.add(&born);
-        let died = minus(&before, live, allocated.unseen.max(live.unseen));
         Flow {
             born,
-            died,
-            net: live.estimate - start.live.estimate,
+            died: minus(&before, live, live.unseen),
+            net: live.estimate - start.estimate,
         }
     }
 
@@ -225,13 +266,11 @@ mod tests {
     #[test]
     fn growth_is_births_less_deaths() {
         let mut watch = Watch::default();
-        watch.look(0, &[of(&[100, 200], 1)], &[of(&[100, 200, 300], 1)]);
-        let live = of(&[200, 1_000], 1);
-        let allocated = of(&[100, 200, 300, 1_000, 50], 1);
-        let flow = watch.flow(0, &live, &allocated);
+        watch.begin(0, &[], &[of(&[100, 200], 1)]);
+        let flow = watch.flow(0, &of(&[200, 1_000], 1), &of(&[1_000], 1).bytes);
         assert_eq!(flow.growth(1.0), None);
         let growth = flow.growth(10.0).unwrap();
-        // Born 1,050, died 100 + 50; exact, so without width.
+        // Born 1,000, died 100; exact, so without width.
         assert_eq!(
             (growth.low, growth.estimate, growth.high),
             (90.0, 90.0, 90.0)
@@ -241,23 +280,41 @@ mod tests {
     #[test]
     fn blocks_that_stay_do_not_widen_the_growth() {
         let mut watch = Watch::default();
-        let many = vec![1_000; 100_000];
-        let level = of(&many, 65_536);
-        watch.look(0, &[level], &[level]);
-        let growth = watch.flow(0, &level, &level).growth(10.0).unwrap();
+        let level = of(&vec![1_000; 100_000], 65_536);
+        watch.begin(0, &[], &[level]);
+        let growth = watch.flow(0, &level, &Sum::default()).growth(10.0).unwrap();
         assert_eq!(growth.estimate, 0.0);
-        assert!(growth.high < 4.0 * 65_536.0 / 10.0, "{growth:?}");
+        let widest = 3.7 * 65_536.0 / 10.0 * 2_f64.sqrt();
+        assert!(growth.high < widest && growth.low > -widest, "{growth:?}");
     }
 
     #[test]
     fn a_stack_that_appears_later_grew_from_nothing() {
         let mut watch = Watch::default();
-        watch.look(0, &[], &[]);
+        watch.begin(0, &[], &[]);
         let new = of(&[500], 1);
         assert_eq!(
-            watch.flow(3, &new, &new).growth(5.0).unwrap().estimate,
+            watch.flow(3, &new, &new.bytes).growth(5.0).unwrap().low,
             100.0
         );
+    }
+
+    #[test]
+    fn records_are_new_by_their_number_in_their_shard() {
+        let record = |shard: u64, ticket: u64| LiveSample {
+            size: 1,
+            interval: 1,
+            birth_ns: 0,
+            number: shard << SHARD_SHIFT | ticket,
+            stack: crate::ingest::StackIndex::UNKNOWN,
+            thread: 0,
+            align_log2: 0,
+        };
+        let newest = Newest::of(&[record(0, 5), record(0, 9), record(3, 1)]);
+        assert!(!newest.precedes(&record(0, 9)));
+        assert!(newest.precedes(&record(0, 10)));
+        assert!(newest.precedes(&record(3, 2)));
+        assert!(newest.precedes(&record(7, 0)));
     }
 
     #[test]
@@ -266,7 +323,7 @@ mod tests {
         assert_eq!(watch.objects_rate(0, 0, 1.0), None);
         for second in 0..20_u64 {
             let sizes = vec![10; 100 * second as usize];
-            watch.look(second * SECOND, &[Totals::default()], &[of(&sizes, 1)]);
+            watch.look(second * SECOND, &[of(&sizes, 1)]);
         }
         let rate = watch.objects_rate(0, 20 * SECOND, 2_000.0).unwrap();
         assert_eq!(rate, 100.0);
