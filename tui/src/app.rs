@@ -13,6 +13,7 @@ use crate::{
     input::Input,
     keys::{self, Action, Key, Scope},
     theme::Theme,
+    units::{self, Trend},
     view::{self, layout},
 };
 
@@ -220,10 +221,7 @@ impl App {
             let mut others: Vec<&Site> = snapshot
                 .sites
                 .iter()
-                .filter(|site| {
-                    site.growth_bytes_per_second
-                        .is_none_or(|growth| growth.low <= 0.0)
-                })
+                .filter(|site| units::trend(site.growth_bytes_per_second.as_ref()) != Trend::Grows)
                 .collect();
             others.sort_by(|left, right| SortBy::Growth.compare(left, right));
             rows.extend(others);

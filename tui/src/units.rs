@@ -52,6 +52,27 @@ pub fn half_width(value: &Estimate) -> f64 {
         .max(0.0)
 }
 
+/// What a rate of change says beyond its own error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trend {
+    /// Up.
+    Grows,
+    /// Down.
+    Shrinks,
+    /// Neither, or not known.
+    Open,
+}
+
+/// Compares a rate of change with its error as it is printed.
+#[must_use]
+pub fn trend(value: Option<&Estimate>) -> Trend {
+    match value {
+        Some(value) if value.estimate > half_width(value) && value.low > 0.0 => Trend::Grows,
+        Some(value) if -value.estimate > half_width(value) && value.high < 0.0 => Trend::Shrinks,
+        _ => Trend::Open,
+    }
+}
+
 fn plain(value: f64, step: f64, units: &[&'static str], space: &str) -> String {
     if !value.is_finite() {
         return "?".to_owned();
@@ -220,6 +241,16 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A span of time in whole seconds.
+#[must_use]
+pub fn whole_seconds(seconds: f64) -> String {
+    if seconds.is_finite() && seconds < 10.0 {
+        format!("{:.0} s", seconds.max(0.0).floor())
+    } else {
+        duration(seconds)
+    }
+}
+
 /// Parses `1`, `65536`, `64KiB`, `1M` as bytes.
 #[must_use]
 pub fn parse_bytes(text: &str) -> Option<f64> {
@@ -328,6 +359,21 @@ mod tests {
             high: 14.0,
         };
         assert_eq!(half_width(&value), 4.0);
+    }
+
+    #[test]
+    fn a_trend_is_one_beyond_its_printed_error() {
+        assert_eq!(trend(Some(&estimate(3.0, 1.0))), Trend::Grows);
+        assert_eq!(trend(Some(&estimate(-3.0, 1.0))), Trend::Shrinks);
+        assert_eq!(trend(Some(&estimate(1.0, 3.0))), Trend::Open);
+        // The interval lies above zero, but ±164 beside 139 would read as "perhaps not".
+        let skewed = Estimate {
+            estimate: 139.0,
+            low: 3.0,
+            high: 303.0,
+        };
+        assert_eq!(trend(Some(&skewed)), Trend::Open);
+        assert_eq!(trend(None), Trend::Open);
     }
 
     #[test]

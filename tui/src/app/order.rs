@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use riptide_reader::profile::Site;
 
+use crate::units::{self, Trend};
+
 /// What sites are sorted by; each is also a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SortBy {
@@ -104,10 +106,7 @@ impl SortBy {
 pub fn growing(sites: &[Site]) -> Vec<&Site> {
     let mut growing: Vec<&Site> = sites
         .iter()
-        .filter(|site| {
-            site.growth_bytes_per_second
-                .is_some_and(|growth| growth.low > 0.0)
-        })
+        .filter(|site| units::trend(site.growth_bytes_per_second.as_ref()) == Trend::Grows)
         .collect();
     growing.sort_by(|left, right| SortBy::Growth.compare(left, right));
     growing

@@ -8,7 +8,7 @@ use riptide_reader::{
 };
 
 use super::{CliError, Output, output::Ink};
-use crate::units;
+use crate::units::{self, Trend};
 
 /// The word for a state.
 pub(super) fn state_word(state: TargetState) -> &'static str {
@@ -150,12 +150,6 @@ pub(super) fn print_heading(out: &mut Output, snapshot: &Snapshot) -> Result<(),
             ),
         )?;
     }
-    if snapshot.pending_symbols > 0 {
-        out.line(
-            Ink::Warn,
-            &format!("{} stacks still wait for symbols", snapshot.pending_symbols),
-        )?;
-    }
     Ok(())
 }
 
@@ -174,6 +168,12 @@ pub(super) fn print_sites(
     limit: usize,
 ) -> Result<(), CliError> {
     print_heading(out, snapshot)?;
+    if snapshot.pending_symbols > 0 {
+        out.line(
+            Ink::Warn,
+            &format!("{} stacks still wait for symbols", snapshot.pending_symbols),
+        )?;
+    }
     out.line(Ink::Plain, "")?;
     if snapshot.sites.is_empty() {
         return out.line(Ink::Dim, "no sampled blocks are live");
@@ -204,7 +204,7 @@ pub(super) fn print_sites(
         shown
             .get(index)
             .and_then(|site| site.growth_bytes_per_second)
-            .is_some_and(|growth| growth.low > 0.0)
+            .is_some_and(|growth| units::trend(Some(&growth)) == Trend::Grows)
     };
     print(
         out,

@@ -18,7 +18,7 @@ const REGION: Duration = Duration::from_secs(10);
 /// How long the service may take to end by itself.
 const END: Duration = Duration::from_secs(2);
 /// Sampling interval, unless the environment says another: dense, as a demo is short.
-const INTERVAL: &str = "64KiB";
+const INTERVAL: &str = "256KiB";
 
 /// The service while it runs. It ends when this is dropped, and also when this process is killed:
 /// its stdin is then closed.

@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl Random {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.next_number() % limit.max(1)
     }
 
     /// Letters and digits.
@@ -30,7 +30,7 @@ impl Random {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         (0..length)
             .map(|_| {
-                let index = (self.next() >> 59) as usize;
+                let index = (self.next_number() >> 59) as usize;
                 char::from(LETTERS.get(index).copied().unwrap_or(b'a'))
             })
             .collect()

@@ -13,6 +13,8 @@ const WINDOWS: [f64; 5] = [30.0, 60.0, 120.0, 300.0, 900.0];
 /// The chart.
 pub(super) struct LiveChart<'a> {
     pub(super) points: &'a [Point],
+    /// Word at the right end of time.
+    pub(super) end: &'static str,
     pub(super) line: Style,
     pub(super) band: Style,
     pub(super) dim: Style,
@@ -210,7 +212,7 @@ impl LiveChart<'_> {
             );
         }
         if plot.width > 16 {
-            buffer.set_span(plot.right() - 3, line, &Span::styled("now", self.dim), 3);
+            buffer.set_span(plot.right() - 3, line, &Span::styled(self.end, self.dim), 3);
         }
     }
 }
@@ -260,6 +262,7 @@ mod tests {
                 let mut buffer = Buffer::empty(area);
                 LiveChart {
                     points: &points(&values),
+                    end: "now",
                     line: Style::new(),
                     band: Style::new(),
                     dim: Style::new(),

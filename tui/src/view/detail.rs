@@ -182,10 +182,15 @@ fn stack(app: &App, stack: &[StackFrame], cells: usize) -> Vec<Line<'static>> {
         fold(&mut folded, &mut out);
         let style = if runtime { theme.dim() } else { theme.text() };
         let mark = if frame.inlined { " (inlined)" } else { "" };
-        let name = format!("{}{mark}", display_name(&frame.function));
         let label = format!("{number:>2} ");
         let indent = text::width(&label);
         let room = cells.saturating_sub(indent);
+        let name = display_name(&frame.function);
+        let name = if text::width(&name) + mark.len() > room {
+            format!("{}{mark}", text::without_arguments(&name))
+        } else {
+            format!("{name}{mark}")
+        };
         for (index, part) in text::wrap(&name, room).into_iter().enumerate() {
             let head = if index == 0 {
                 label.clone()

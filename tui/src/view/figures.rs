@@ -3,7 +3,7 @@
 
 use riptide_reader::profile::{Estimate, Snapshot};
 
-use crate::units;
+use crate::units::{self, Trend};
 
 /// How the figures of a snapshot are written.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +51,9 @@ pub(super) fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> Strin
 
 /// What growth is beyond its error: `▲` up, `▼` down.
 pub(super) fn direction(value: Option<&Estimate>) -> &'static str {
-    match value {
-        Some(value) if value.low > 0.0 => "▲",
-        Some(value) if value.high < 0.0 => "▼",
-        _ => " ",
+    match units::trend(value) {
+        Trend::Grows => "▲",
+        Trend::Shrinks => "▼",
+        Trend::Open => " ",
     }
 }

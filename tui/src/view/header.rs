@@ -37,7 +37,7 @@ fn mode_word(mode: Mode) -> String {
         Mode::Live => "LIVE".to_owned(),
         Mode::Quiet => "QUIET".to_owned(),
         Mode::Stale(age) => format!("STALE {}", units::duration(age.max(1.0))),
-        Mode::Paused(Some(uptime)) => format!("PAUSED at {}", units::duration(uptime)),
+        Mode::Paused(Some(uptime)) => format!("PAUSED at {}", units::whole_seconds(uptime)),
         Mode::Paused(None) => "PAUSED".to_owned(),
         Mode::Exited => "EXITED".to_owned(),
         Mode::Killed => "KILLED".to_owned(),
@@ -77,7 +77,7 @@ fn facts(snapshot: &Snapshot, mode: Mode) -> Vec<String> {
     ) {
         let ended = matches!(mode, Mode::Exited | Mode::Killed | Mode::Unknown);
         let word = if ended { "lived" } else { "up" };
-        facts.push(format!("{word} {}", units::duration(uptime)));
+        facts.push(format!("{word} {}", units::whole_seconds(uptime)));
     }
     facts.push(if snapshot.sampling.interval_bytes == 1 {
         "every allocation".to_owned()

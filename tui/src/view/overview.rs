@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::{App, GROWING_MAX, Picture, Point, growing},
-    units,
+    units::{self, Trend},
 };
 
 const TREND_CELLS: usize = 16;
@@ -170,6 +170,11 @@ fn render_chart(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
     frame.render_widget(
         LiveChart {
             points: &points,
+            end: if snapshot.target.state == TargetState::Live {
+                "now"
+            } else {
+                "end"
+            },
             line: theme.line(),
             band: theme.band(),
             dim: theme.dim(),
@@ -367,7 +372,7 @@ fn cgroup_rows(app: &App, snapshot: &Snapshot) -> Vec<Figure> {
         theme.dim(),
     )];
     if let Some(growth) = snapshot.rates.growth_bytes_per_second
-        && growth.low > 0.0
+        && units::trend(Some(&growth)) == Trend::Grows
         && limit > usage
     {
         let room = (limit - usage) as f64;

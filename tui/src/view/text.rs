@@ -75,24 +75,64 @@ pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
             line.push(' ');
         }
         while width(&word) > cells {
-            let mut head = String::new();
-            let mut used = 0;
-            let mut rest = String::new();
-            for letter in word.chars() {
-                used += width(letter.encode_utf8(&mut [0; 4]));
-                if used <= cells || head.is_empty() {
-                    head.push(letter);
-                } else {
-                    rest.push(letter);
-                }
+            let at = break_at(&word, cells);
+            if at >= word.len() {
+                // One letter that is wider than the line.
+                break;
             }
-            lines.push(head);
+            let rest = word.split_off(at);
+            lines.push(word);
             word = rest;
         }
         line.push_str(&word);
     }
     lines.push(line);
     lines
+}
+
+/// The byte at which a word that is too long is broken: behind a separator of paths if there is one
+/// in the second half, else where the line ends. Never 0 and never inside a letter.
+fn break_at(word: &str, cells: usize) -> usize {
+    let mut used = 0;
+    let mut end = 0;
+    let mut separator = 0;
+    for (at, letter) in word.char_indices() {
+        used += width(letter.encode_utf8(&mut [0; 4]));
+        if used > cells && end > 0 {
+            break;
+        }
+        end = at + letter.len_utf8();
+        if matches!(letter, ':' | '/' | ',' | '<')
+            && !word.get(end..).unwrap_or_default().starts_with(':')
+        {
+            separator = end;
+        }
+    }
+    if separator * 2 > end { separator } else { end }
+}
+
+/// A function without its generic arguments: `poll<Box<dyn Future>>` is `poll<…>`, `<T as U<V>>::f`
+/// is `<T as U<…>>::f`.
+pub(super) fn without_arguments(function: &str) -> String {
+    let mut out = String::new();
+    let mut depth = 0_usize;
+    let mut before = ' ';
+    for letter in function.chars() {
+        match letter {
+            // Behind a name it opens arguments; elsewhere it is a type with its trait.
+            '<' if depth > 0 || before.is_alphanumeric() || before == '_' => {
+                depth += 1;
+                if depth == 1 {
+                    out.push_str("<…>");
+                }
+            }
+            '>' if depth > 0 && before != '-' => depth -= 1,
+            _ if depth > 0 => {}
+            _ => out.push(letter),
+        }
+        before = letter;
+    }
+    out
 }
 
 /// Eight heights of a bar in one cell each, scaled from the lowest to the highest value.
@@ -133,6 +173,31 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
         assert_eq!(wrap("", 3), [""]);
+    }
+
+    #[test]
+    fn paths_are_broken_behind_their_separators() {
+        assert_eq!(
+            wrap("service::sessions::remember", 20),
+            ["service::sessions::", "remember"]
+        );
+        assert_eq!(wrap("/usr/src/long/name", 12), ["/usr/src/", "long/name"]);
+        assert_eq!(wrap("日本語", 1), ["日", "本", "語"]);
+    }
+
+    #[test]
+    fn arguments_are_left_out() {
+        for (name, short) in [
+            ("a::b", "a::b"),
+            ("poll<Pin<Box<(dyn F<Output=X>)>>>", "poll<…>"),
+            ("<T as U<V>>::f", "<T as U<…>>::f"),
+            ("call<fn(A) -> B, C>::{closure#0}", "call<…>::{closure#0}"),
+            ("a::f::<u8>", "a::f::<u8>"),
+            ("odd>>", "odd>>"),
+            ("odd<<", "odd<…>"),
+        ] {
+            assert_eq!(without_arguments(name), short);
+        }
     }
 
     #[test]
