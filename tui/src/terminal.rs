@@ -11,7 +11,7 @@ use std::{
 };
 
 use ratatui::{
-    Terminal,
+    Terminal, TerminalOptions, Viewport,
     backend::CrosstermBackend,
     buffer::Buffer,
     crossterm::{
@@ -21,9 +21,12 @@ use ratatui::{
             EnableMouseCapture,
         },
         execute,
-        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+        terminal::{
+            Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+            enable_raw_mode, size,
+        },
     },
-    layout::Size,
+    layout::{Rect, Size},
 };
 use signal_hook::{
     consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP},
@@ -174,10 +177,32 @@ fn restore() {
     let _ = disable_raw_mode();
 }
 
+type Screen = Terminal<CrosstermBackend<io::Stdout>>;
+
+fn current_size() -> io::Result<Size> {
+    let (width, height) = size()?;
+    Ok(Size { width, height })
+}
+
+/// An empty screen. It is made anew rather than cleared or resized: both ask the terminal where the
+/// cursor stands, and the answer would have to come past the thread that reads the keys.
+fn blank(size: Size) -> io::Result<Screen> {
+    execute!(io::stdout(), Clear(ClearType::All))?;
+    let area = Rect::new(0, 0, size.width, size.height);
+    Terminal::with_options(
+        CrosstermBackend::new(io::stdout()),
+        TerminalOptions {
+            viewport: Viewport::Fixed(area),
+        },
+    )
+}
+
 struct Loop {
     app: App,
     feed: Feed,
-    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    terminal: Screen,
+    /// Size that `terminal` was made for.
+    size: Size,
     started: Instant,
     /// The last picture as text, for the way out that keeps it.
     frame: String,
@@ -185,12 +210,13 @@ struct Loop {
 
 impl Loop {
     fn new(theme: Theme, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let size = terminal.size()?;
+        let size = current_size()?;
+        let terminal = blank(size)?;
         Ok(Self {
             app: App::new(theme, size, region),
             feed,
             terminal,
+            size,
             started: Instant::now(),
             frame: String::new(),
         })
@@ -242,8 +268,11 @@ impl Loop {
     }
 
     fn draw(&mut self) -> io::Result<()> {
-        self.terminal.autoresize()?;
-        let size: Size = self.terminal.size()?;
+        let size = current_size()?;
+        if size != self.size {
+            self.size = size;
+            self.terminal = blank(size)?;
+        }
         if size != self.app.size {
             self.app.input(Input::Resize {
                 width: size.width,
@@ -257,7 +286,8 @@ impl Loop {
     }
 
     fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()?;
+        self.size = current_size()?;
+        self.terminal = blank(self.size)?;
         self.draw()
     }
 
