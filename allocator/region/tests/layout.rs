@@ -6,6 +6,13 @@
 //! of the new version and the tables. The golden of a version that was given to anybody stays as
 //! it is.
 #![cfg(all(not(loom), not(miri)))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use std::{fmt::Write as _, fs, mem::offset_of, path::PathBuf};
 

@@ -12,6 +12,13 @@
 //! ring's claim (it orders the words of two writers of one slot) rests on the argument in
 //! `Slot::claim` alone.
 #![cfg(loom)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,13 @@
 //! The ring against a model that keeps every record for ever: random sequences of records, writers
 //! that stop in the middle and readers that poll, on one thread.
 #![cfg(not(loom))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 

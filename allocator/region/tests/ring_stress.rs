@@ -1,6 +1,13 @@
 //! The ring under real threads: each writer keeps its own account outside the ring, readers follow
 //! meanwhile, and at the end both accounts must agree ticket by ticket.
 #![cfg(not(loom))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use std::{
     collections::BTreeMap,

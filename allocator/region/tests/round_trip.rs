@@ -1,5 +1,12 @@
 //! What goes into a record comes out of it.
 #![cfg(not(loom))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use proptest::prelude::*;
 use riptide_region::{

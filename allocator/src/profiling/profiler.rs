@@ -13,7 +13,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::{
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
 };
 
 use riptide_region::{
@@ -56,6 +56,9 @@ const RUNNING: u8 = 1;
 const DONE: u8 = 2;
 const REFUSED: u8 = 3;
 static SETUP: AtomicU8 = AtomicU8::new(NONE);
+
+/// Whether the exit handler is registered.
+static AT_EXIT: AtomicBool = AtomicBool::new(false);
 
 /// Samples that found the profiler still being made.
 static MISSED: AtomicU64 = AtomicU64::new(0);
@@ -133,8 +136,7 @@ fn forget(parents: &'static Profiler) {
 
 #[cold]
 fn set_up(config: &'static Config) -> Access {
-    let is_child = config.process != sys::process_id();
-    if is_child && !config.follow_fork {
+    if config.process != sys::process_id() && !config.follow_fork {
         // Forked before the parent had its first sample.
         // SYNC(setup-done): Release; pairs with the Acquire in `get_or_set_up`.
         SETUP.store(REFUSED, Ordering::Release);
@@ -148,7 +150,9 @@ fn set_up(config: &'static Config) -> Access {
             PROFILER.store(ptr::from_ref(profiler).cast_mut(), Ordering::Release);
             // SYNC(setup-done): as above.
             SETUP.store(DONE, Ordering::Release);
-            if !is_child {
+            // A child inherits its parent's handlers.
+            // Relaxed: one caller at a time.
+            if !AT_EXIT.swap(true, Ordering::Relaxed) {
                 // SAFETY: the handler takes no arguments, does not unwind and stays valid.
                 unsafe { libc::atexit(at_exit) };
             }

@@ -216,8 +216,13 @@ pub(crate) fn user_id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
 /// A resource limit; `None` when there is none.
-pub(crate) fn resource_limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+pub(crate) fn resource_limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
