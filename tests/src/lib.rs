@@ -1,1 +1,11 @@
-//! riptide-tests
+//! What the victim programs and the end-to-end tests share.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`victim`] | how a victim says its true numbers and waits |
+//! | [`shared`] | words in a file that survive the process that wrote them |
+//! | [`journal`] | records of the ring test and the account that its writers keep |
+
+pub mod journal;
+pub mod shared;
+pub mod victim;

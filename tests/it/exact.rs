@@ -1,0 +1,116 @@
+//! At an interval of 1 every byte and every block is counted.
+
+use crate::harness::{Directory, Top, Victim, program, top, truth, victim_command};
+
+#[test]
+fn every_site_is_exact() {
+    let directory = Directory::new();
+    let mut victim = Victim::new("victim-sites", &["20"], &directory, "1");
+    let sites = truth(&victim.report());
+    assert_eq!(sites.len(), 11);
+    let region = directory.region();
+    let profile = top(&region);
+    profile.assert_exact(&sites);
+    assert_eq!(profile.number("sampling", "interval_bytes"), 1);
+    assert_eq!(profile.number("loss", "unrecorded_blocks"), 0);
+    assert_eq!(profile.number("loss", "torn_live_records"), 0);
+    // The same again: reading changes nothing.
+    top(&region).assert_exact(&sites);
+}
+
+/// Asserts that all live bytes and blocks of a `victim-totals` are those that its own counting
+/// allocator saw.
+fn assert_totals(profile: &Top, report: &serde_json::Value) {
+    let truth = |name: &str| report[name].as_f64().unwrap();
+    let (bytes, blocks) = (profile.live("bytes"), profile.live("objects"));
+    let unrecorded_bytes = profile.number("loss", "unrecorded_bytes") as f64;
+    let unrecorded_blocks = profile.number("loss", "unrecorded_blocks") as f64;
+    assert_eq!(
+        (
+            bytes.estimate + unrecorded_bytes,
+            blocks.estimate + unrecorded_blocks
+        ),
+        (truth("bytes"), truth("blocks")),
+        "loss: {}",
+        profile.0["loss"]
+    );
+    assert!(bytes.is_exactly(bytes.estimate) && blocks.is_exactly(blocks.estimate));
+}
+
+fn totals(arguments: &[&str], environment: &[(&str, &str)]) -> Top {
+    let directory = Directory::new();
+    let mut command = victim_command(&program("victim-totals"), directory.path());
+    command
+        .args(arguments)
+        .env("RIPTIDE_SAMPLE_INTERVAL", "1")
+        .envs(environment.iter().copied());
+    let mut victim = Victim::start(command);
+    assert_eq!(victim.line(), "start");
+    victim.say("go");
+    let report = victim.report();
+    println!("{report}");
+    let profile = top(&directory.region());
+    assert_totals(&profile, &report);
+    let (status, rest) = victim.finish();
+    assert!(status.success());
+    assert_eq!(rest, ["done"]);
+    profile
+}
+
+/// Threads allocate, zero, grow, shrink, hand over and free: nothing is counted twice or forgotten.
+#[test]
+fn all_live_bytes_are_exact_under_threads() {
+    let profile = totals(&["random", "4", "30000"], &[]);
+    assert_eq!(profile.number("loss", "unrecorded_blocks"), 0);
+    assert!(profile.live("objects").estimate > 1_000.0);
+}
+
+#[test]
+fn all_live_bytes_are_exact_with_unwind_tables() {
+    totals(&["random", "3", "5000"], &[("RIPTIDE_UNWIND", "dwarf")]);
+}
+
+#[test]
+fn all_live_bytes_are_exact_with_frame_pointers() {
+    totals(
+        &["random", "3", "5000"],
+        &[("RIPTIDE_UNWIND", "frame-pointers")],
+    );
+}
+
+/// A region too small for the live blocks: what found no room is counted to the block and byte.
+#[test]
+fn a_full_live_table_counts_what_it_leaves_out() {
+    let profile = totals(&["hoard", "60000"], &[("RIPTIDE_REGION_SIZE", "1MiB")]);
+    let unrecorded = profile.number("loss", "unrecorded_blocks");
+    assert!(unrecorded > 40_000, "{unrecorded}");
+}
+
+/// A ring that wraps many times costs no live figure.
+#[test]
+fn a_full_ring_costs_no_live_figure() {
+    let profile = totals(
+        &["random", "4", "60000"],
+        &[("RIPTIDE_REGION_SIZE", "8MiB")],
+    );
+    assert_eq!(profile.number("loss", "unrecorded_blocks"), 0);
+    // Since this reader attached, which is when it looked.
+    assert_eq!(profile.number("loss", "overwritten"), 0);
+    assert_eq!(profile.number("loss", "torn"), 0);
+}
+
+/// Blocks above what jemalloc keeps in slabs, moved back and forth, are never lost.
+#[test]
+fn the_same_numbers_come_out_of_every_run() {
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let directory = Directory::new();
+            let mut victim = Victim::new("victim-sites", &["3"], &directory, "1");
+            let sites = truth(&victim.report());
+            let profile = top(&directory.region());
+            profile.assert_exact(&sites);
+            sites
+        })
+        .collect();
+    assert!(runs.windows(2).all(|pair| pair[0] == pair[1]));
+}

@@ -1,0 +1,24 @@
+//! Everything from outside: victim programs with riptide in them, the `riptide` binary beside them.
+//!
+//! `RIPTIDE_LONG=1` runs the long campaigns. Seeds and kill times are printed; `RIPTIDE_TEST_SEED`
+//! repeats the random ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod attach;
+mod death;
+mod exact;
+mod fork;
+mod harness;
+mod limits;
+mod refusals;
+mod resource_limits;
+mod ring;
+mod symbols;
+mod threads;
+mod truth;
