@@ -9,6 +9,7 @@
 //! | `modules` | mapping of an address at a moment |
 //! | `locate`, `symbol_dirs`, `elf` | file of a mapping, by build-id |
 //! | `engine` | blazesym behind a guard |
+//! | `inlined`, `closure_name`, `source_path` | full paths of inlined functions where line tables have bare names |
 //! | `worker` | queue, order of work |
 //! | `cache` | answers kept |
 //! | `leaf`, `origin`, `display` | what frames mean to a reader of stacks |
@@ -32,13 +33,16 @@ use std::{
 use riptide_region::module_table::Module;
 
 mod cache;
+mod closure_name;
 mod display;
 mod elf;
 mod engine;
+mod inlined;
 mod leaf;
 mod locate;
 mod modules;
 mod origin;
+mod source_path;
 mod symbol_dirs;
 mod worker;
 

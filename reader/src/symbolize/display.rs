@@ -33,9 +33,12 @@ fn next_marker(name: &str) -> Option<(&str, &str)> {
         }?;
         let (marker, after) = inner.split_at_checked(length)?;
         let word = marker.trim_start_matches('{');
-        if ["closure", "async", "vtable.shim", "shim:", "coroutine"]
-            .iter()
-            .any(|kind| word.starts_with(kind))
+        // An async fn that is not known: what is before is its module.
+        let is_function = word.starts_with("async_fn#");
+        if !is_function
+            && ["closure", "async", "vtable.shim", "shim:", "coroutine"]
+                .iter()
+                .any(|kind| word.starts_with(kind))
         {
             let before = name.get(..open)?;
             return Some((before.strip_suffix("::").unwrap_or(before), after));
@@ -72,6 +75,7 @@ mod tests {
             ),
             ("app::{impl#3}::run", "app::{impl#3}::run"),
             ("app::plain", "app::plain"),
+            ("app::net::{async_fn#0}", "app::net::{async_fn#0}"),
             ("{{closure}}", "{{closure}}"),
             ("app::broken::{", "app::broken::{"),
             ("", ""),

@@ -19,6 +19,7 @@ use riptide_region::module_table::Module;
 
 use super::{
     Counters, SymbolConfig,
+    inlined::{complete_paths, is_full_path},
     locate::{Located, Locator, SymbolFile},
 };
 use crate::profile::Frame;
@@ -273,16 +274,8 @@ fn frames(symbol: Sym<'_>, table_name: Option<&str>, module: Option<&str>) -> Ve
         _ => &symbol.name,
     };
     frames.push(frame(name, symbol.code_info.as_deref(), false));
+    complete_paths(&mut frames, &symbol.name);
     frames
-}
-
-/// Whether a name has its path: `a::f`, `<T as a::Trait>::f`, but not `f<a::T>`.
-fn is_full_path(name: &str) -> bool {
-    name.starts_with('<')
-        || name
-            .split('<')
-            .next()
-            .is_some_and(|path| path.contains("::"))
 }
 
 /// File name of the mapping.
@@ -334,13 +327,5 @@ mod tests {
         }
         assert!(!engine.has_lines(&module));
         assert_eq!(engine.guarded(&module, |_| Some(7)), Some(7));
-    }
-
-    #[test]
-    fn full_paths_are_told_from_bare_names() {
-        assert!(is_full_path("shop::grow"));
-        assert!(is_full_path("<shop::T as core::clone::Clone>::clone"));
-        assert!(!is_full_path("push<alloc::string::String>"));
-        assert!(!is_full_path("malloc"));
     }
 }

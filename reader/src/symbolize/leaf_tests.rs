@@ -224,6 +224,20 @@ fn the_leaf_is_the_first_frame_of_the_application() {
             "helper",
         ),
         (
+            "line tables only: reconstructed paths",
+            &[
+                "tikv_jemallocator::alloc @ /cargo/tikv-jemallocator-0.7.0/src/lib.rs",
+                "alloc::alloc::alloc @ $std/alloc/src/alloc.rs",
+                "alloc::raw_vec::with_capacity_in<shop::Item, alloc::alloc::Global> @ $std/alloc/src/raw_vec/mod.rs",
+                "hashbrown::raw::insert<shop::Item> @ /rust/deps/hashbrown-0.16.1/src/raw.rs",
+                "core::ptr::drop_in_place<shop::Item> @ /srv/shop/src/main.rs",
+                "core::iter::traits::iterator::Iterator::count::{closure#0}<shop::Items> @ $std/core/src/iter/traits/iterator.rs",
+                "shop::grow::{closure#0}<alloc::string::String> @ /srv/shop/src/main.rs",
+                "shop::grow @ /srv/shop/src/main.rs",
+            ],
+            "shop::grow::{closure#0}<alloc::string::String>",
+        ),
+        (
             "C",
             &[
                 "_rjem_je_arena_malloc_hard",

@@ -134,6 +134,11 @@ pub(super) fn crate_name(function: &str) -> &str {
     }
 }
 
+/// Whether a crate belongs to the standard library.
+pub(super) fn is_std_crate(name: &str) -> bool {
+    STD_CRATES.contains(&name)
+}
+
 fn is_allocator(name: &str, file: Option<&str>) -> bool {
     let bare = !name.contains("::");
     if bare {
@@ -162,7 +167,7 @@ fn is_allocator_source(file: &str) -> bool {
 
 /// Whether a source file belongs to the standard library: `/rustc/<hash>/library/…`, a toolchain's
 /// `…/rustlib/src/rust/library/…`, or `library/alloc/src/…` where prefixes are remapped.
-fn is_std_source(file: &str) -> bool {
+pub(super) fn is_std_source(file: &str) -> bool {
     if STD_SOURCES.iter().any(|tree| file.contains(tree)) {
         return true;
     }

@@ -9,6 +9,7 @@
 
 mod hostile;
 mod large;
+mod line_tables;
 mod own_process;
 mod programs;
 mod victim;

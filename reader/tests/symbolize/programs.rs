@@ -57,13 +57,14 @@ fn debug_info_gives_files_lines_and_inlined_functions() {
     }
 }
 
-/// DWARF has bare names then: functions get theirs from the symbol table, inlined ones cannot.
+/// DWARF has bare names then: functions get theirs from the symbol table, inlined ones from what
+/// they are inlined into.
 #[test]
-fn line_tables_give_full_names_to_all_but_inlined_functions() {
+fn line_tables_give_full_names() {
     let victim = Victim::start(&["-Cdebuginfo=line-tables-only"]);
     let found = frames(&victim, SymbolConfig::default());
     assert_eq!(found[0].last().unwrap().function, "victim::shop::grow");
-    assert_has_helper(&found, "helper");
+    assert_has_helper(&found, "victim::shop::helper");
 }
 
 #[test]
@@ -192,10 +193,7 @@ fn a_deleted_executable_once_found_outlives_its_process() {
 
 #[test]
 fn a_container_is_read_through_its_root() {
-    let Some(victim) = Victim::start_in_own_root(&["-Cdebuginfo=2"]) else {
-        eprintln!("not permitted here: a root directory of its own");
-        return;
-    };
+    let victim = Victim::start_in_own_root(&["-Cdebuginfo=2"]);
     let alive = SymbolConfig {
         pid: Some(victim.pid()),
         ..SymbolConfig::default()

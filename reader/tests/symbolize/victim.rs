@@ -47,21 +47,33 @@ pub(crate) struct Victim {
 impl Victim {
     /// Builds with `flags`, optimised, and starts.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let (dir, executable) = build(flags);
-        let program = Command::new(&executable);
-        Self::of(dir, executable, program).unwrap()
+        Self::start_program(&[("victim.rs", SOURCE)], flags)
     }
 
-    /// The same in a root directory of its own, as in a container; `None` where that is not
-    /// permitted. The mappings have the path that the program itself sees.
-    pub(crate) fn start_in_own_root(flags: &[&str]) -> Option<Self> {
-        let (dir, executable) = build(&[flags, &["-Ctarget-feature=+crt-static"]].concat());
+    /// The same of other sources, the first of which is the root. The program prints some address
+    /// and waits for its input.
+    pub(crate) fn start_program(sources: &[(&str, &str)], flags: &[&str]) -> Self {
+        let (dir, executable) = build(sources, flags);
+        let program = Command::new(&executable);
+        Self::of(dir, executable, program).expect("the program starts")
+    }
+
+    /// The same in a root directory of its own, as in a container. The mappings have the path that
+    /// the program itself sees.
+    pub(crate) fn start_in_own_root(flags: &[&str]) -> Self {
+        let flags = [flags, &["-Ctarget-feature=+crt-static"]].concat();
+        let (dir, executable) = build(&[("victim.rs", SOURCE)], &flags);
         let mut program = Command::new("unshare");
         program.args(["--map-root-user", "--root"]);
         program.arg(dir.path()).arg("/victim");
-        let mut victim = Self::of(dir, executable, program)?;
+        let mut victim = Self::of(dir, executable, program).expect(
+            "no root directory of its own for the program: run as root (in a container with \
+             --cap-add SYS_ADMIN), or allow user namespaces: sysctl user.max_user_namespaces=1000 \
+             kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0; \
+             unshare comes with util-linux",
+        );
         victim.modules = victim.modules_at(Path::new("/victim"));
-        Some(victim)
+        victim
     }
 
     fn of(dir: TempDir, executable: PathBuf, mut program: Command) -> Option<Self> {
@@ -102,6 +114,30 @@ impl Victim {
         (self.grow + 1..self.grow + 200).collect()
     }
 
+    /// Return addresses within all functions whose symbol contains one of `words`.
+    pub(crate) fn addresses_of(&self, words: &[&str]) -> Vec<u64> {
+        let output = Command::new("nm")
+            .args(["--print-size", "--defined-only"])
+            .arg(&self.executable)
+            .output()
+            .expect("nm runs: it comes with binutils");
+        let bias = self.modules.first().unwrap().bias;
+        let mut addresses = Vec::new();
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let [start, size, "t" | "T", symbol] = fields[..] else {
+                continue;
+            };
+            if words.iter().any(|word| symbol.contains(word)) {
+                let start = bias + hex(start);
+                addresses.extend(start + 1..=start + hex(size));
+            }
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
     /// The mappings, as if the executable had been somewhere else.
     pub(crate) fn modules_at(&self, path: &Path) -> Vec<Module> {
         let mut modules = self.modules.clone();
@@ -112,14 +148,18 @@ impl Victim {
     }
 }
 
-fn build(flags: &[&str]) -> (TempDir, PathBuf) {
+fn build(sources: &[(&str, &str)], flags: &[&str]) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    let source = dir.path().join("victim.rs");
-    std::fs::write(&source, SOURCE).unwrap();
+    for (name, text) in sources {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let source = dir.path().join(sources.first().unwrap().0);
     let executable = dir.path().join("victim");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let status = Command::new(rustc)
-        .args(["--edition=2024", "-Copt-level=3"])
+        .args(["--edition=2024", "-Copt-level=3", "--crate-name=victim"])
         .args(flags)
         .arg(&source)
         .arg("-o")
