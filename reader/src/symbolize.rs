@@ -133,6 +133,8 @@ pub struct Symbols {
     counters: Arc<Counters>,
     /// `None` when no thread could be started.
     worker: Option<JoinHandle<()>>,
+    /// Whether the worker was seen to have hung up, which is before its thread has ended.
+    hung_up: bool,
 }
 
 impl Symbols {
@@ -160,6 +162,7 @@ impl Symbols {
             answers,
             counters,
             worker,
+            hung_up: false,
         }
     }
 
@@ -260,7 +263,7 @@ impl Symbols {
     }
 
     fn worker_died(&self) -> bool {
-        self.worker.as_ref().is_none_or(JoinHandle::is_finished)
+        self.hung_up || self.worker.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     fn drain(&mut self) {
@@ -275,6 +278,7 @@ impl Symbols {
 
     /// The worker is gone: what it owed stays unresolved.
     fn give_up(&mut self) {
+        self.hung_up = true;
         // Relaxed: there is no other thread any more.
         if self.cache.give_up() {
             self.counters.version.fetch_add(1, Ordering::Relaxed);
