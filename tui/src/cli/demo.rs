@@ -8,7 +8,7 @@ use std::{
 
 use riptide_reader::Session;
 
-use super::{CliError, Output, dashboard, top};
+use super::{CliError, Output, dashboard, output::note, top};
 use crate::{
     app::SortBy,
     demo::{
@@ -52,11 +52,11 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         drop(service);
         return dashboard::pass_on(outcome);
     }
-    eprintln!(
+    note(&format!(
         "watching the demo service (process {}) for {} s",
         service.pid(),
         args.seconds
-    );
+    ));
     let mut session = Session::attach(&region)?;
     let until = Instant::now() + Duration::from_secs(u64::from(args.seconds));
     let mut look = Instant::now();

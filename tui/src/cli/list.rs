@@ -5,7 +5,11 @@ use std::{process::ExitCode, time::Duration};
 use riptide_reader::profile::TargetInfo;
 use serde::Serialize;
 
-use super::{CliError, Output, output::Ink, table};
+use super::{
+    CliError, Output,
+    output::{Ink, note},
+    table,
+};
 use crate::{feed, units};
 
 /// Arguments of `list`.
@@ -60,9 +64,7 @@ fn print(args: &Args, out: &mut Output) -> Result<(), CliError> {
         return out.json(&document, args.watch.is_some());
     }
     if rows.is_empty() {
-        eprintln!(
-            "no targets; start a program that uses riptide_alloc::Riptide, or `riptide demo`"
-        );
+        note("no targets; start a program that uses riptide_alloc::Riptide, or `riptide demo`");
         return Ok(());
     }
     let titles = ["PID", "NAME", "STATE", "LIVED", "REGION"];

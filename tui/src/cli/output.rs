@@ -71,6 +71,11 @@ impl Output {
     }
 }
 
+/// One line for the user, on stderr; that nobody reads it is no reason to stop.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(text));
+}
+
 fn write_error(error: io::Error) -> CliError {
     CliError::io("write to stdout", error)
 }
