@@ -40,7 +40,7 @@ pub(super) struct Plan {
 pub(super) fn plan(app: &App, body: Rect) -> Plan {
     let wide = layout::is_wide(app);
     let figures_width = if wide {
-        46
+        48
     } else {
         (body.width * 2 / 5).clamp(30, 40).min(body.width)
     };
