@@ -167,7 +167,7 @@ impl ReaderError {
                 }
                 ViewError::NotReady => {
                     "the process is still starting (try again), or died while it made the file \
-                     (`riptide prune` removes it)"
+                     (and may be deleted)"
                         .into()
                 }
                 _ => "check that the file is a riptide region and was copied whole".into(),

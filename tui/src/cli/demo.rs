@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     }
     session.snapshot();
     session.wait_for_symbols(SYMBOLS);
-    let mut snapshot = session.snapshot();
+    let mut snapshot = session.snapshot_of_last_look();
     drop(service);
     top::sort(&mut snapshot, SortBy::Growth);
     top::print(out, snapshot, args.limit, args.json, false)?;

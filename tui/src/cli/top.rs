@@ -48,14 +48,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     let region = resolve_target(args.target.as_deref())?;
     let mut session = Session::attach(&region)?;
-    // Asks for the symbols.
+    // Asks for the symbols; what is printed first is of this look, so that it has its names.
     session.snapshot();
     session.wait_for_symbols(SYMBOLS);
+    let mut snapshot = session.snapshot_of_last_look();
     let repeat =
         !args.once && (args.watch.is_some() || (!args.json && std::io::stdout().is_terminal()));
     let period = args.watch.unwrap_or(Duration::from_secs(2));
     loop {
-        let mut snapshot = session.snapshot();
         if let Some(problem) = session.problem() {
             return Err(problem.into());
         }
@@ -74,6 +74,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
             std::thread::sleep(POLL.min(period));
             session.poll();
         }
+        snapshot = session.snapshot();
     }
 }
 
