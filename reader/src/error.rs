@@ -166,8 +166,8 @@ impl ReaderError {
                     "read it on a machine of the same byte order and word size".into()
                 }
                 ViewError::NotReady => {
-                    "the process is still starting (try again), or died while it made the file \
-                     (and may be deleted)"
+                    "the process is still starting (try again), or died while it made the file, \
+                     which may then be deleted"
                         .into()
                 }
                 _ => "check that the file is a riptide region and was copied whole".into(),
