@@ -52,8 +52,9 @@ static RANGE: Range = Range {
     next: AtomicUsize::new(0),
 };
 
-/// `1 +` the arena's index, 0 before it exists.
+/// `1 +` the arena's index, 0 before the first attempt to make it, [`REFUSED`] if that failed.
 static ARENA: AtomicU32 = AtomicU32::new(0);
+const REFUSED: u32 = u32::MAX;
 
 /// The arena of sampled blocks.
 #[derive(Clone, Copy, Debug)]
@@ -68,24 +69,32 @@ pub(crate) struct SampledArena {
 
 impl SampledArena {
     /// Reserves a range for `slots` live blocks and makes the arena, or finds the one that was made
-    /// before a fork. `None` when there is no room for a range or jemalloc refuses.
+    /// before a fork. `None` when there is no room for a range or jemalloc refuses; then for ever,
+    /// as a child still holds blocks that its parent marked in another way.
     pub(crate) fn get_or_create(slots: usize) -> Option<Self> {
         // Relaxed: only the thread that sets up the profiler comes here.
-        let existing = ARENA.load(Ordering::Relaxed);
-        if existing == 0 {
-            // A limit on address space is the program's to use up.
-            if sys::resource_limit(libc::RLIMIT_AS).is_some() {
-                return None;
-            }
-            reserve(slots)?;
-            ARENA.store(create_arena()?.checked_add(1)?, Ordering::Relaxed);
+        if ARENA.load(Ordering::Relaxed) == 0 {
+            let made = Self::create(slots).unwrap_or(REFUSED);
+            ARENA.store(made, Ordering::Relaxed);
         }
-        let index = ARENA.load(Ordering::Relaxed).checked_sub(1)?;
+        let index = Some(ARENA.load(Ordering::Relaxed))
+            .filter(|made| *made != REFUSED)?
+            .checked_sub(1)?;
         Some(Self {
             flags: arena_flag(index)? | tikv_jemalloc_sys::MALLOCX_TCACHE_NONE,
             base: RANGE.base.load(Ordering::Relaxed),
             bytes: RANGE.bytes.load(Ordering::Relaxed),
         })
+    }
+
+    /// Makes range and arena; `1 +` the arena's index.
+    fn create(slots: usize) -> Option<u32> {
+        // A limit on address space is the program's to use up.
+        if sys::resource_limit(libc::RLIMIT_AS).is_some() {
+            return None;
+        }
+        reserve(slots)?;
+        create_arena()?.checked_add(1)
     }
 
     /// Whether an address lies in the range.

@@ -38,7 +38,7 @@ use tikv_jemallocator::Jemalloc;
 use super::{
     arena::{GRAIN, SMALL_MAX},
     config,
-    global_alloc::flags_of,
+    global_alloc::{flags_of, mark},
     profiler::{self, Access, Profiler},
     record::{Taken, Unrecorded},
     sampler::{self, Decision},
@@ -353,8 +353,15 @@ fn probability(size: u64, interval: u64) -> f64 {
 #[cold]
 pub(crate) unsafe extern "C" fn free(address: *mut c_void, size: usize, flags: c_int) {
     let Some(profiler) = profiler::current() else {
-        // SAFETY: nothing was ever sampled.
-        return unsafe { sdallocx(address, size, flags) };
+        // Nothing was sampled yet, or a followed child has no profiler of its own (yet) and still
+        // holds its parent's sampled blocks.
+        return if mark::is_marked(address.addr()) {
+            // SAFETY: needs no size, which may not be that of the layout.
+            unsafe { dallocx(address, MALLOCX_TCACHE_NONE) }
+        } else {
+            // SAFETY: not sampled, or of the same size class as if it were not.
+            unsafe { sdallocx(address, size, flags) }
+        };
     };
     if !may_be_sampled(profiler, address.addr()) {
         // SAFETY: not sampled, so made as the layout says.
@@ -460,7 +467,7 @@ pub(crate) unsafe fn realloc(
         let may_be_sampled =
             || profiler::current().filter(|profiler| may_be_sampled(profiler, address.addr()));
         let Some(profiler) = sample.map(|(profiler, _)| profiler).or_else(may_be_sampled) else {
-            // SAFETY: not sampled before nor after.
+            // SAFETY: not sampled before nor after, or a parent's; needs no size.
             return unsafe { Jemalloc.realloc(address, layout, new_size) };
         };
         let start = sys::cycles();
