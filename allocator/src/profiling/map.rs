@@ -68,7 +68,7 @@ impl Refusal {
                 libc::MFD_CLOEXEC,
             )
         };
-        let Some(file) = i32::try_from(fd).ok().and_then(File::from_raw) else {
+        let Some(file) = File::from_raw(fd) else {
             return;
         };
         // SAFETY: a new mapping at an address that the kernel chooses disturbs nothing.
@@ -167,14 +167,12 @@ impl Directory {
         let c_path = path.as_c_str();
         // SAFETY: the path ends in a zero byte. One that exists already is checked below.
         unsafe { libc::mkdir(c_path.as_ptr(), 0o700) };
-        let mut flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let mut flags = libc::O_RDONLY | libc::O_DIRECTORY;
         if config.directory().is_none() {
             // Anybody may put a link or a directory of that name into /dev/shm.
             flags |= libc::O_NOFOLLOW;
         }
-        // SAFETY: the path ends in a zero byte; no mode is needed without O_CREAT.
-        let fd = unsafe { libc::open(c_path.as_ptr(), flags) };
-        let file = File::from_raw(fd).ok_or(Refusal::Directory)?;
+        let file = File::open_at(libc::AT_FDCWD, c_path, flags, 0).ok_or(Refusal::Directory)?;
         if config.directory().is_none() && !is_private(&file) {
             return Err(Refusal::Directory);
         }
@@ -213,16 +211,9 @@ impl Directory {
         temporary.push(b".tmp-");
         temporary.push(name.bytes());
         let temporary = temporary.as_c_str();
-        // SAFETY: the name ends in a zero byte and the directory is open.
-        let fd = unsafe {
-            libc::openat(
-                self.file.raw(),
-                temporary.as_ptr(),
-                libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC,
-                0o600,
-            )
-        };
-        let file = File::from_raw(fd).ok_or(Refusal::Create)?;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let file =
+            File::open_at(self.file.raw(), temporary, flags, 0o600).ok_or(Refusal::Create)?;
         let made = self.fill(&file, temporary, name.as_c_str(), plan, header);
         if made.is_err() {
             // SAFETY: the name ends in a zero byte and the directory is open.
@@ -286,7 +277,7 @@ fn allocate(file: &File, bytes: u64) -> bool {
     };
     for _ in 0..16 {
         // SAFETY: the descriptor is open for writing.
-        if unsafe { libc::fallocate(file.raw(), 0, 0, len) } == 0 {
+        if unsafe { libc::syscall(libc::SYS_fallocate, file.raw(), 0, 0_i64, len) } == 0 {
             return true;
         }
         if sys::errno() != libc::EINTR {

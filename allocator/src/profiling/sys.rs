@@ -1,4 +1,8 @@
 //! System calls as the shim needs them: no allocation, no panic, errors as values.
+//!
+//! Calls on files go past the C library's functions of that name: those are points where a thread
+//! that somebody has cancelled ends, and libraries put functions of their own before them; neither
+//! may happen inside `malloc`.
 #![expect(unsafe_code, reason = "raw system calls: std's wrappers allocate")]
 
 use core::ffi::CStr;
@@ -35,14 +39,27 @@ pub(crate) struct File(i32);
 impl File {
     /// Opens `path` for reading.
     pub(crate) fn open(path: &CStr) -> Option<Self> {
-        // SAFETY: the path ends in a zero byte; no mode is needed without O_CREAT.
-        let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-        (fd >= 0).then_some(Self(fd))
+        Self::open_at(libc::AT_FDCWD, path, libc::O_RDONLY, 0)
+    }
+
+    /// Opens or makes `path`, seen from the directory `directory`, to be closed by `exec`.
+    pub(crate) fn open_at(directory: i32, path: &CStr, flags: i32, mode: u32) -> Option<Self> {
+        // SAFETY: the path ends in a zero byte; the other arguments are integers.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_openat,
+                directory,
+                path.as_ptr(),
+                flags | libc::O_CLOEXEC,
+                mode,
+            )
+        };
+        Self::from_raw(fd)
     }
 
     /// Takes over a descriptor that a system call returned; negative ones are errors.
-    pub(crate) fn from_raw(fd: i32) -> Option<Self> {
-        (fd >= 0).then_some(Self(fd))
+    pub(crate) fn from_raw(fd: libc::c_long) -> Option<Self> {
+        i32::try_from(fd).ok().filter(|fd| *fd >= 0).map(Self)
     }
 
     pub(crate) fn raw(&self) -> i32 {
@@ -53,7 +70,8 @@ impl File {
     pub(crate) fn read(&self, buffer: &mut [u8]) -> Option<usize> {
         for _ in 0..8 {
             // SAFETY: the buffer is writable for its length.
-            let count = unsafe { libc::read(self.0, buffer.as_mut_ptr().cast(), buffer.len()) };
+            let count =
+                unsafe { libc::syscall(libc::SYS_read, self.0, buffer.as_mut_ptr(), buffer.len()) };
             if count >= 0 {
                 return usize::try_from(count).ok();
             }
@@ -72,7 +90,15 @@ impl File {
         {
             let place = i64::try_from(offset.checked_add(done as u64)?).ok()?;
             // SAFETY: the buffer is writable for its length.
-            let count = unsafe { libc::pread(self.0, rest.as_mut_ptr().cast(), rest.len(), place) };
+            let count = unsafe {
+                libc::syscall(
+                    libc::SYS_pread64,
+                    self.0,
+                    rest.as_mut_ptr(),
+                    rest.len(),
+                    place,
+                )
+            };
             match usize::try_from(count) {
                 Ok(0) => break,
                 Ok(count) => done += count,
@@ -99,7 +125,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         // SAFETY: the descriptor is ours and not used after this.
-        unsafe { libc::close(self.0) };
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
     }
 }
 
