@@ -48,8 +48,8 @@ use super::{
 };
 
 const PAGE: usize = 4096;
-/// Stack that setting up and ticking need.
-const STACK_ROOM: usize = 32 << 10;
+/// Stack that setting up and ticking need: 36 KiB were measured, without optimisation 137.
+const STACK_ROOM: usize = if cfg!(debug_assertions) { 192 } else { 64 } << 10;
 
 /// What a new block has to hold.
 #[derive(Clone, Copy, PartialEq, Eq)]

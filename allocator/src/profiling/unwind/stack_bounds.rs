@@ -8,11 +8,19 @@
 #![expect(unsafe_code, reason = "asks the kernel and the processor directly")]
 
 use super::{
-    super::{sys::File, thread_state::ThreadState},
+    super::{
+        sys::{self, File},
+        thread_state::ThreadState,
+    },
     maps,
 };
 
-/// Readable addresses of the stack at and above the stack pointer.
+/// Bytes of `/proc/self/maps` read at once, on the stack in question.
+const TEXT_BYTES: usize = 1_024;
+/// How far the main thread's stack may grow where there is no limit, as far as we count on it.
+const MAIN_STACK_BYTES: u64 = 8 << 20;
+
+/// A stack: readable at and above the stack pointer, mapped from `low` on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StackBounds {
     pub(crate) low: usize,
@@ -20,16 +28,12 @@ pub(crate) struct StackBounds {
 }
 
 /// The stack that `stack_pointer` lies on; `None` when the kernel does not tell.
-pub(crate) fn find(
-    state: &ThreadState,
-    stack_pointer: usize,
-    scratch: &mut [u8],
-) -> Option<StackBounds> {
+pub(crate) fn find(state: &ThreadState, stack_pointer: usize) -> Option<StackBounds> {
     let (low, high) = (state.stack_low.get(), state.stack_high.get());
     if (low..high).contains(&stack_pointer) {
         return Some(StackBounds { low, high });
     }
-    let mapping = mapping_of(stack_pointer, scratch)?;
+    let mapping = mapping_of(stack_pointer)?;
     let thread_pointer = thread_pointer();
     let own_high = if (mapping.low..mapping.high).contains(&thread_pointer)
         && thread_pointer > stack_pointer
@@ -98,8 +102,8 @@ struct ProcmapQuery {
 const PROCMAP_QUERY: u64 = 0xc068_6611;
 const _: () = assert!(size_of::<ProcmapQuery>() == 0x68);
 
-fn mapping_of(address: usize, scratch: &mut [u8]) -> Option<StackBounds> {
-    ask_for_mapping(address).or_else(|| read_for_mapping(address, scratch))
+fn mapping_of(address: usize) -> Option<StackBounds> {
+    ask_for_mapping(address).or_else(|| read_for_mapping(address))
 }
 
 fn ask_for_mapping(address: usize) -> Option<StackBounds> {
@@ -122,9 +126,10 @@ fn ask_for_mapping(address: usize) -> Option<StackBounds> {
     })
 }
 
-fn read_for_mapping(address: usize, scratch: &mut [u8]) -> Option<StackBounds> {
+#[inline(never)]
+fn read_for_mapping(address: usize) -> Option<StackBounds> {
     let mut found = None;
-    maps::for_each(scratch, |mapping| {
+    maps::for_each(&mut [0; TEXT_BYTES], |mapping| {
         if (mapping.start..mapping.end).contains(&(address as u64)) {
             found = Some(StackBounds {
                 low: mapping.start as usize,
@@ -136,15 +141,29 @@ fn read_for_mapping(address: usize, scratch: &mut [u8]) -> Option<StackBounds> {
     found
 }
 
-/// Bytes between the lower end of the stack and the stack pointer.
-pub(crate) fn room(bounds: &StackBounds, stack_pointer: usize) -> usize {
-    stack_pointer.saturating_sub(bounds.low)
+/// Whether `bytes` are left between the lower end of the stack and the stack pointer. The main
+/// thread's mapping grows with its use, so there the limit counts.
+pub(crate) fn holds(bounds: &StackBounds, stack_pointer: usize, bytes: usize) -> bool {
+    stack_pointer.saturating_sub(bounds.low) >= bytes
+        || ((bounds.low..bounds.high).contains(&main_stack_top())
+            && main_stack_holds(bounds.high, stack_pointer, bytes))
 }
 
-/// Whether the calling thread has `bytes` of stack left; yes where the kernel does not tell.
+fn main_stack_holds(high: usize, stack_pointer: usize, bytes: usize) -> bool {
+    let limit = sys::resource_limit(libc::RLIMIT_STACK).unwrap_or(MAIN_STACK_BYTES);
+    high.checked_sub(stack_pointer)
+        .and_then(|used| used.checked_add(bytes))
+        .is_some_and(|needed| needed as u64 <= limit)
+}
+
+/// Whether the calling thread has `bytes` of stack left. Where the kernel does not tell, the main
+/// thread's stack is known all the same, and no other is counted on.
 pub(crate) fn has_room(state: &ThreadState, bytes: usize) -> bool {
     let stack_pointer = stack_pointer();
-    find(state, stack_pointer, &mut []).is_none_or(|bounds| room(&bounds, stack_pointer) >= bytes)
+    match find(state, stack_pointer) {
+        Some(bounds) => holds(&bounds, stack_pointer, bytes),
+        None => main_stack_holds(main_stack_top(), stack_pointer, bytes),
+    }
 }
 
 /// The calling function's stack pointer, roughly.
@@ -172,7 +191,7 @@ mod tests {
         super::super::super::thread_state::with(|state| {
             state.stack_low.set(0);
             state.stack_high.set(0);
-            find(state, stack_pointer(), &mut [0; 8192]).unwrap()
+            find(state, stack_pointer()).unwrap()
         })
     }
 
@@ -191,10 +210,26 @@ mod tests {
     #[test]
     fn kernel_query_and_text_agree() {
         let sp = stack_pointer();
-        let read = read_for_mapping(sp, &mut [0; 8192]).unwrap();
+        let read = read_for_mapping(sp).unwrap();
         assert!((read.low..read.high).contains(&sp));
         if let Some(asked) = ask_for_mapping(sp) {
             assert_eq!(asked.high, read.high);
         }
+    }
+
+    #[test]
+    fn a_small_stack_has_no_room_for_much() {
+        let has_room = |bytes: usize| {
+            std::thread::Builder::new()
+                .stack_size(256 << 10)
+                .spawn(move || {
+                    super::super::super::thread_state::with(|state| has_room(state, bytes))
+                })
+                .unwrap()
+                .join()
+                .unwrap()
+        };
+        assert!(has_room(64 << 10));
+        assert!(!has_room(512 << 10));
     }
 }
