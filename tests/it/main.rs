@@ -2,6 +2,7 @@
 //!
 //! `RIPTIDE_LONG=1` runs the long campaigns. Seeds and kill times are printed; `RIPTIDE_TEST_SEED`
 //! repeats the random ones.
+#![cfg(not(riptide_passthrough))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

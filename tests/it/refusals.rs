@@ -120,7 +120,7 @@ fn a_region_cut_short_while_it_is_read() {
                 )
             })
         };
-        std::thread::sleep(std::time::Duration::from_micros(round * 900));
+        std::thread::sleep(std::time::Duration::from_millis(round * 5));
         let file = fs::OpenOptions::new().write(true).open(&copy).unwrap();
         file.set_len(8_192).unwrap();
         let output = reader.join().unwrap();

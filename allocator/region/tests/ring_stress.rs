@@ -99,7 +99,11 @@ fn follow(ring: &Ring<'_>, mut cursor: Cursor, done: &AtomicBool) -> Seen {
 }
 
 fn stress(capacity: usize, records: u64, stop_each: u64) {
-    let records = if cfg!(miri) { records / 2_000 } else { records };
+    let (capacity, records) = if cfg!(miri) {
+        (capacity.min(16), records / 5_000)
+    } else {
+        (capacity, records)
+    };
     let words: Vec<AtomicU64> = (0..RING_HEADER_WORDS + capacity * SLOT_WORDS)
         .map(|_| AtomicU64::new(0))
         .collect();

@@ -140,7 +140,7 @@ prop_compose! {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 16 } else { 2_000 },
+        cases: if cfg!(miri) { 3 } else { 2_000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
