@@ -111,14 +111,28 @@ impl File {
 
     /// Inode of the file.
     pub(crate) fn inode(&self) -> Option<u64> {
+        Some(self.stat()?.st_ino)
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> Option<u64> {
+        u64::try_from(self.stat()?.st_size).ok()
+    }
+
+    /// Whether both are the same file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let id = |file: &Self| file.stat().map(|stat| (stat.st_dev, stat.st_ino));
+        id(self).is_some_and(|ours| id(other) == Some(ours))
+    }
+
+    fn stat(&self) -> Option<libc::stat> {
         let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the target is large enough for a stat.
         if unsafe { libc::fstat(self.0, stat.as_mut_ptr()) } != 0 {
             return None;
         }
         // SAFETY: fstat succeeded and so has filled it.
-        let stat = unsafe { stat.assume_init() };
-        Some(stat.st_ino)
+        Some(unsafe { stat.assume_init() })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The walk by unwind tables (`.eh_frame`), with framehop.
 //!
-//! The tables are mapped from the files themselves (private, read-only, never unmapped), not read
-//! where the dynamic linker put them, which `dlclose` may remove during a walk. The set of modules
+//! The tables are taken from the files themselves, never unmapped, and not read where the dynamic
+//! linker put them, which `dlclose` may remove during a walk. Those of the executable are mapped;
+//! those of libraries are copied, as nothing keeps a library's file from being cut short, above all
+//! once it was closed. The set of modules
 //! is replaced as a whole; an old set stays behind, as a walk may be using it. Rule caches are
 //! shared by all threads under try-locks, so a thread that ends leaves nothing behind.
 #![expect(
@@ -35,8 +37,10 @@ type Tables = UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>;
 type RuleCache = CacheNative<MustNotAllocateDuringUnwind>;
 
 const CACHES: usize = 8;
-/// Module sets made in the life of a process: each replaced one stays behind.
+/// Module sets made in the life of a process: each replaced one stays behind, with its tables.
 const GENERATIONS_MAX: u32 = 1_000;
+/// Unwind tables of a library that are copied.
+const COPY_MAX_BYTES: usize = 32 << 20;
 
 pub(crate) struct Dwarf {
     tables: AtomicPtr<Tables>,
@@ -67,21 +71,34 @@ impl Dwarf {
         }
     }
 
-    /// Adds modules; one caller at a time.
-    pub(crate) fn add(&self, modules: impl Iterator<Item = Module<&'static [u8]>>) {
+    /// Whether the set of modules may be replaced once more.
+    pub(crate) fn takes_changes(&self) -> bool {
         // Relaxed: one caller at a time.
-        if self.generations.load(Ordering::Relaxed) >= GENERATIONS_MAX {
+        self.generations.load(Ordering::Relaxed) < GENERATIONS_MAX
+    }
+
+    /// Removes the modules that begin at `gone` and adds others; one caller at a time.
+    pub(crate) fn change(
+        &self,
+        gone: impl Iterator<Item = u64>,
+        modules: impl Iterator<Item = Module<&'static [u8]>>,
+    ) {
+        if !self.takes_changes() {
             return;
         }
         let mut tables = self.tables().cloned().unwrap_or_default();
-        let mut added = false;
+        let mut changed = false;
+        for start in gone {
+            tables.remove_module(start);
+            changed = true;
+        }
         for module in modules {
-            // An older module at these addresses is gone.
+            // An older module at this address is gone.
             tables.remove_module(module.avma_range().start);
             tables.add_module(module);
-            added = true;
+            changed = true;
         }
-        if added {
+        if changed {
             self.generations.fetch_add(1, Ordering::Relaxed);
             // SYNC(tables-published): Release; pairs with the Acquire in `tables`. The old set is
             // left behind: a walk may be reading it.
@@ -189,14 +206,29 @@ pub(crate) fn module(
 ) -> Option<Module<&'static [u8]>> {
     let header = elf.eh_frame_header?;
     let segment = elf.segment_of(header.svma)?;
-    let mapped = map_file(file, segment.file_offset, segment.file_bytes)?;
+    let mut beginning = [0; 8];
+    let header_offset = header.svma - segment.svma;
+    file.read_at(
+        &mut beginning,
+        segment.file_offset.checked_add(header_offset)?,
+    )?;
+    let frame_svma = elf::eh_frame_svma(&beginning, header.svma)?;
+    let frame_end = segment.svma.checked_add(segment.file_bytes)?;
+    // The segment from the first of both tables on.
+    let first = header.svma.min(frame_svma);
+    let skipped = first.checked_sub(segment.svma)?;
+    let bytes = segment.file_bytes.checked_sub(skipped)?;
+    let offset = segment.file_offset.checked_add(skipped)?;
+    let tables = if File::open(c"/proc/self/exe").is_some_and(|exe| exe.is_same(file)) {
+        map_file(file, offset, bytes)?
+    } else {
+        copy_file(file, offset, bytes)?
+    };
     let part = |svma: u64, bytes: u64| {
-        let start = usize::try_from(svma.checked_sub(segment.svma)?).ok()?;
-        mapped.get(start..start.checked_add(usize::try_from(bytes).ok()?)?)
+        let start = usize::try_from(svma.checked_sub(first)?).ok()?;
+        tables.get(start..start.checked_add(usize::try_from(bytes).ok()?)?)
     };
     let header_bytes = part(header.svma, header.file_bytes)?;
-    let frame_svma = elf::eh_frame_svma(header_bytes, header.svma)?;
-    let frame_end = segment.svma.checked_add(segment.file_bytes)?;
     let frame_bytes = part(frame_svma, frame_end.checked_sub(frame_svma)?)?;
     Some(Module::new(
         alloc::string::String::new(),
@@ -213,8 +245,34 @@ pub(crate) fn module(
     ))
 }
 
-/// Maps a part of a file for ever.
+/// Whether a file is as long as its headers say.
+fn holds(file: &File, offset: u64, bytes: u64) -> bool {
+    let end = offset.checked_add(bytes);
+    file.len()
+        .is_some_and(|len| end.is_some_and(|end| end <= len))
+}
+
+/// Copies a part of a file.
+fn copy_file(file: &File, offset: u64, bytes: u64) -> Option<&'static [u8]> {
+    let len = usize::try_from(bytes)
+        .ok()
+        .filter(|len| (1..=COPY_MAX_BYTES).contains(len))?;
+    if !holds(file, offset, bytes) {
+        return None;
+    }
+    let address = sys::map_private(len, libc::PROT_READ | libc::PROT_WRITE)?;
+    // SAFETY: a fresh, zeroed mapping of this length that is never unmapped.
+    let copy = unsafe { core::slice::from_raw_parts_mut(address, len) };
+    // What a file that is cut short at this moment lacks stays zero, which ends a table.
+    file.read_at(copy, offset)?;
+    Some(copy)
+}
+
+/// Maps a part of the executable for ever.
 fn map_file(file: &File, offset: u64, bytes: u64) -> Option<&'static [u8]> {
+    if !holds(file, offset, bytes) {
+        return None;
+    }
     let page_offset = offset / 4096 * 4096;
     let before = usize::try_from(offset - page_offset).ok()?;
     let bytes = usize::try_from(bytes).ok()?;
@@ -223,8 +281,9 @@ fn map_file(file: &File, offset: u64, bytes: u64) -> Option<&'static [u8]> {
         i64::try_from(page_offset).ok()?,
         before.checked_add(bytes)?,
     )?;
-    // SAFETY: the mapping covers the range, is readable and is never unmapped. The file belongs to
-    // code that this process runs: were it cut short, the process's own text would be gone too.
+    // SAFETY: the mapping covers the range, is readable and is never unmapped. The file is the
+    // executable: the kernel lets nobody write to it while it runs, and were it cut short all the
+    // same, the process's own text would be gone too.
     let whole = unsafe { core::slice::from_raw_parts(address, before + bytes) };
     whole.get(before..)
 }

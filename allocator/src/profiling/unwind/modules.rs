@@ -79,11 +79,12 @@ impl Modules {
         let mut with_tables = Vec::new();
         let complete = maps::for_each(scratch, |mapping| {
             if mapping.executable && mapping.path.starts_with(b"/") {
-                self.see(mapping, table, counters, now_ns, &mut with_tables);
+                self.see(mapping, table, counters, dwarf, now_ns, &mut with_tables);
             }
             true
         });
-        dwarf.add(with_tables.into_iter());
+        let gone = self.known.iter().filter(|known| complete && !known.seen);
+        dwarf.change(gone.map(|known| known.start), with_tables.into_iter());
         if complete {
             self.mark_gone(table, now_ns);
         } else {
@@ -96,6 +97,7 @@ impl Modules {
         mapping: &Mapping<'_>,
         table: &ModuleTable<'_>,
         counters: &Counters<'_>,
+        dwarf: &Dwarf,
         now_ns: u64,
         with_tables: &mut Vec<framehop::Module<&'static [u8]>>,
     ) {
@@ -127,7 +129,8 @@ impl Modules {
         {
             module.bias = bias;
             module.set_build_id(elf.build_id());
-            if let Some(tables) = dwarf::module(&file, &elf, mapping.start..mapping.end, bias)
+            if dwarf.takes_changes()
+                && let Some(tables) = dwarf::module(&file, &elf, mapping.start..mapping.end, bias)
                 && with_tables.try_reserve(1).is_ok()
             {
                 with_tables.push(tables);
