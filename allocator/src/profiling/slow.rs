@@ -120,6 +120,7 @@ fn sample_due(
             return None;
         }
         if let Decision::Sample(_) = sampler::decide(state, size, on_by_default)
+            && !state.own_heap.get()
             && let Some(profiler) = profiler::current()
             && profiler.is_ours()
         {

@@ -19,6 +19,8 @@ pub(crate) struct ThreadState {
     pub(crate) random: Cell<u64>,
     /// Whether the thread is inside the shim.
     pub(crate) busy: Cell<bool>,
+    /// Whether the shim itself uses the heap.
+    pub(crate) own_heap: Cell<bool>,
     /// Kernel thread id, 0 when not asked yet.
     pub(crate) thread_id: Cell<u32>,
     /// Bounds of the thread's own stack, 0 when not known.
@@ -35,6 +37,7 @@ thread_local! {
             interval: Cell::new(0),
             random: Cell::new(0),
             busy: Cell::new(false),
+            own_heap: Cell::new(false),
             thread_id: Cell::new(0),
             stack_low: Cell::new(0),
             stack_high: Cell::new(0),
@@ -51,6 +54,14 @@ pub(crate) fn charge(size: usize) -> bool {
         state.countdown.set(left);
         left < 0
     })
+}
+
+/// Runs a part of the shim that uses the heap: its blocks are not the program's to be counted.
+pub(crate) fn with_own_heap<R>(body: impl FnOnce() -> R) -> R {
+    let before = with(|state| state.own_heap.replace(true));
+    let result = body();
+    with(|state| state.own_heap.set(before));
+    result
 }
 
 /// The calling thread's state.

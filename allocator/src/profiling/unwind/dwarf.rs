@@ -26,7 +26,10 @@ use framehop::{
 };
 
 use super::{
-    super::sys::{self, File},
+    super::{
+        sys::{self, File},
+        thread_state,
+    },
     Stack,
     elf::{self, ElfFile},
     registers::Registers,
@@ -36,7 +39,10 @@ use super::{
 type Tables = UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>;
 type RuleCache = CacheNative<MustNotAllocateDuringUnwind>;
 
-const CACHES: usize = 8;
+/// Rule caches: as many threads walk at once. Made when first used.
+const CACHES: usize = 64;
+/// Caches among which a thread begins its search: more are used only by as many threads at once.
+const FIRST_CACHES: usize = 8;
 /// Module sets made in the life of a process: each replaced one stays behind, with its tables.
 const GENERATIONS_MAX: u32 = 1_000;
 /// Unwind tables of a library that are copied.
@@ -126,9 +132,13 @@ impl Dwarf {
             return false;
         };
         // Threads begin their search at different caches.
-        let start = registers.stack_pointer >> 16;
+        let start = (registers.stack_pointer >> 12).wrapping_mul(0x9e37_79b9) >> 16;
         let shared = (0..CACHES).find_map(|step| {
-            let shared = self.caches.get((start + step) % CACHES)?;
+            let shared = self.caches.get(if step < FIRST_CACHES {
+                (start + step) % FIRST_CACHES
+            } else {
+                step
+            })?;
             // SYNC(cache-taken): Acquire; pairs with the Release store below.
             (!shared.taken.swap(true, Ordering::Acquire)).then_some(shared)
         });
@@ -139,7 +149,7 @@ impl Dwarf {
         let cache = unsafe { &mut *shared.cache.get() };
         walk_with(
             tables,
-            cache.get_or_insert_with(RuleCache::new_in),
+            cache.get_or_insert_with(|| thread_state::with_own_heap(RuleCache::new_in)),
             registers,
             bounds,
             stack,

@@ -14,7 +14,10 @@ use riptide_region::{
 };
 
 use super::{
-    super::sys::{File, Text},
+    super::{
+        sys::{File, Text},
+        thread_state,
+    },
     dwarf::{self, Dwarf},
     elf::ElfFile,
     maps::{self, Mapping},
@@ -76,6 +79,17 @@ impl Modules {
         for known in &mut self.known {
             known.seen = false;
         }
+        thread_state::with_own_heap(|| self.scan_here(table, counters, dwarf, scratch, now_ns));
+    }
+
+    fn scan_here(
+        &mut self,
+        table: &ModuleTable<'_>,
+        counters: &Counters<'_>,
+        dwarf: &Dwarf,
+        scratch: &mut [u8],
+        now_ns: u64,
+    ) {
         let mut with_tables = Vec::new();
         let complete = maps::for_each(scratch, |mapping| {
             if mapping.executable && mapping.path.starts_with(b"/") {
