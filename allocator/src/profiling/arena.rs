@@ -131,6 +131,15 @@ impl SampledArena {
     }
 }
 
+/// Whether kernel and jemalloc use pages of 4 KiB: size classes and alignments are judged by it.
+pub(crate) fn pages_are_4_kib() -> bool {
+    // SAFETY: the value of "arenas.page" is a size.
+    let jemalloc = unsafe { raw::read::<usize>(b"arenas.page\0") };
+    // SAFETY: reads a value of the auxiliary vector.
+    let kernel = unsafe { libc::getauxval(libc::AT_PAGESZ) };
+    jemalloc.is_ok_and(|bytes| bytes == 4096) && kernel == 4096
+}
+
 /// Reserves range and shadow, with a smaller range when the wanted one is refused.
 fn reserve(slots: usize) -> Option<()> {
     let wanted = slots

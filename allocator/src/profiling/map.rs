@@ -39,6 +39,7 @@ pub(crate) enum Refusal {
     Allocate,
     Map,
     Memory,
+    Pages,
 }
 
 impl Refusal {
@@ -54,6 +55,7 @@ impl Refusal {
             Self::Allocate => c"riptide-off:file-not-allocated",
             Self::Map => c"riptide-off:file-not-mapped",
             Self::Memory => c"riptide-off:no-memory",
+            Self::Pages => c"riptide-off:pages-not-of-4-kib",
         }
     }
 

@@ -22,7 +22,7 @@ use riptide_region::{
 };
 
 use super::{
-    arena::SampledArena,
+    arena::{self, SampledArena},
     config::Config,
     fork::Owner,
     global_alloc::mark,
@@ -169,6 +169,9 @@ fn set_up(config: &'static Config) -> Access {
 
 impl Profiler {
     fn new(config: &'static Config) -> Result<Self, Refusal> {
+        if !arena::pages_are_4_kib() {
+            return Err(Refusal::Pages);
+        }
         let nonce = sys::cycles() ^ sys::clock_ns(libc::CLOCK_REALTIME).rotate_left(32);
         let region = MappedRegion::create(config, nonce)?;
         let view = region.view;
