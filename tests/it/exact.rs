@@ -86,13 +86,65 @@ fn a_full_live_table_counts_what_it_leaves_out() {
     assert!(unrecorded > 40_000, "{unrecorded}");
 }
 
+/// Whatever options somebody gives to jemalloc.
+#[test]
+fn all_live_bytes_are_exact_under_any_jemalloc_options() {
+    for options in [
+        "cache_oblivious:false",
+        "percpu_arena:percpu",
+        "retain:false",
+        "narenas:1,tcache:false",
+        "junk:true",
+        "zero:true",
+        "tcache_max:65536,lg_tcache_nslots_mul:4",
+        "background_thread:true,dirty_decay_ms:0,muzzy_decay_ms:0",
+        "thp:always,metadata_thp:always",
+        "oversize_threshold:1",
+        "xmalloc:false,trust_madvise:false",
+        "no_such_option:1",
+    ] {
+        println!("{options}");
+        totals_beside_noise(options);
+    }
+}
+
+/// The same in a program to which jemalloc may say something of its own on stderr.
+fn totals_beside_noise(options: &str) {
+    let directory = Directory::new();
+    let mut command = victim_command(&program("victim-totals"), directory.path());
+    command
+        .args(["random", "3", "4000"])
+        .env("RIPTIDE_SAMPLE_INTERVAL", "1")
+        .env("_RJEM_MALLOC_CONF", options)
+        .stderr(std::process::Stdio::null());
+    let mut victim = Victim::start(command);
+    assert_eq!(victim.line(), "start");
+    victim.say("go");
+    let report = victim.report();
+    assert_totals(&top(&directory.region()), &report);
+    let (status, rest) = victim.finish();
+    assert!(status.success(), "{options}");
+    assert_eq!(rest, ["done"]);
+}
+
 /// A ring that wraps many times costs no live figure.
 #[test]
 fn a_full_ring_costs_no_live_figure() {
-    let profile = totals(
-        &["random", "4", "60000"],
-        &[("RIPTIDE_REGION_SIZE", "8MiB")],
-    );
+    let directory = Directory::new();
+    let mut command = victim_command(&program("victim-totals"), directory.path());
+    command
+        .args(["random", "4", "60000"])
+        .env("RIPTIDE_SAMPLE_INTERVAL", "1")
+        .env("RIPTIDE_REGION_SIZE", "8MiB");
+    let mut victim = Victim::start(command);
+    assert_eq!(victim.line(), "start");
+    victim.say("go");
+    let report = victim.report();
+    let region = directory.region();
+    let profile = top(&region);
+    assert_totals(&profile, &report);
+    let laps = crate::ring::laps(&region);
+    assert!(laps >= 10.0, "the ring went round {laps} times");
     assert_eq!(profile.number("loss", "unrecorded_blocks"), 0);
     // Since this reader attached, which is when it looked.
     assert_eq!(profile.number("loss", "overwritten"), 0);

@@ -8,6 +8,8 @@ use std::{
     process::{Command, Output},
 };
 
+use riptide_region::counters::Marking;
+
 use crate::{
     harness::{Directory, Victim, program, riptide, top, victim_command},
     resource_limits::limit,
@@ -109,12 +111,41 @@ fn little_address_space() {
         directory.path(),
         |command| limit(command, libc::RLIMIT_AS, 200 << 20),
         |victim| {
-            let profile = top(&directory.region());
+            let region = directory.region();
+            let profile = top(&region);
             assert_eq!(profile.state(), "live");
             assert!(profile.live("bytes").estimate > 1e5);
+            assert_eq!(crate::ring::marking(&region), Marking::PageAligned);
             doctor(victim, directory.path())
         },
     );
+}
+
+/// There, blocks are told by their alignment: every way to allocate, grow and free still works.
+#[test]
+fn little_address_space_harms_no_block() {
+    let directory = Directory::new();
+    let mut command = victim_command(&program("victim-totals"), directory.path());
+    command
+        .args(["random", "4", "20000"])
+        .env("RIPTIDE_SAMPLE_INTERVAL", "64KiB");
+    limit(&mut command, libc::RLIMIT_AS, 1 << 30);
+    let mut victim = Victim::start(command);
+    assert_eq!(victim.line(), "start");
+    victim.say("go");
+    let report = victim.report();
+    let region = directory.region();
+    assert_eq!(crate::ring::marking(&region), Marking::PageAligned);
+    let live = top(&region).live("bytes");
+    let truth = report["bytes"].as_f64().unwrap();
+    println!("{live:?}, truth {truth}");
+    assert!(
+        (0.5..2.0).contains(&(live.estimate / truth)),
+        "{live:?}, {truth}"
+    );
+    let (status, rest) = victim.finish();
+    assert!(status.success());
+    assert_eq!(rest, ["done"]);
 }
 
 /// A limit of the size of files below the smallest region: no SIGXFSZ, no region.

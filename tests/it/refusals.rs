@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::harness::{Directory, Victim, assert_refused, riptide, top};
+use crate::harness::{Directory, Victim, assert_refused, program, riptide, top, victim_command};
 
 fn top_of(target: &str, directory: &Directory) -> std::process::Output {
     let environment = [("RIPTIDE_DIR", directory.path().to_str().unwrap())];
@@ -58,7 +58,7 @@ fn a_file_that_is_no_region() {
 #[test]
 fn a_region_of_another_major_version() {
     let directory = Directory::new();
-    let copy = copied_region(&directory);
+    let copy = copied_region(&directory, "2MiB");
     let mut bytes = fs::read(&copy).unwrap();
     bytes[16] = 99;
     fs::write(&copy, bytes).unwrap();
@@ -66,9 +66,14 @@ fn a_region_of_another_major_version() {
 }
 
 /// A copy of the region of a victim, with leave to write.
-fn copied_region(directory: &Directory) -> std::path::PathBuf {
+fn copied_region(directory: &Directory, region_size: &str) -> std::path::PathBuf {
     let regions = Directory::new();
-    let mut victim = Victim::new("victim-threads", &["3"], &regions, "1");
+    let mut command = victim_command(&program("victim-threads"), regions.path());
+    command
+        .arg("3")
+        .env("RIPTIDE_SAMPLE_INTERVAL", "1")
+        .env("RIPTIDE_REGION_SIZE", region_size);
+    let mut victim = Victim::start(command);
     victim.report();
     let region = regions.region();
     let copy = directory.path().join(region.file_name().unwrap());
@@ -80,7 +85,7 @@ fn copied_region(directory: &Directory) -> std::path::PathBuf {
 #[test]
 fn a_region_cut_short() {
     let directory = Directory::new();
-    let copy = copied_region(&directory);
+    let copy = copied_region(&directory, "2MiB");
     let whole = fs::read(&copy).unwrap();
     top(&copy);
     for keep in [
@@ -104,7 +109,7 @@ fn a_region_cut_short() {
 #[test]
 fn a_region_cut_short_while_it_is_read() {
     let directory = Directory::new();
-    let copy = copied_region(&directory);
+    let copy = copied_region(&directory, "64MiB");
     let whole = fs::read(&copy).unwrap();
     let path = copy.to_str().unwrap();
     let mut refused = 0;
@@ -120,7 +125,7 @@ fn a_region_cut_short_while_it_is_read() {
                 )
             })
         };
-        std::thread::sleep(std::time::Duration::from_millis(round * 5));
+        std::thread::sleep(std::time::Duration::from_millis(round));
         let file = fs::OpenOptions::new().write(true).open(&copy).unwrap();
         file.set_len(8_192).unwrap();
         let output = reader.join().unwrap();

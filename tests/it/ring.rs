@@ -4,8 +4,9 @@
 use std::{path::Path, process::Stdio, thread, time::Duration};
 
 use riptide_region::{
+    counters::{Gauge, Marking},
     header::{State, set_state},
-    primitive::{AtomicU64, Ordering},
+    primitive::AtomicU64,
     ring::{Account, Cursor},
     view::View,
 };
@@ -17,13 +18,34 @@ use riptide_tests::{
 
 use crate::harness::{Directory, clean_command, long, program, seed};
 
-/// Reads a region of the real allocator after its death; returns how many records are torn.
-pub(crate) fn settle_real_region(path: &Path) -> u64 {
+/// The words of a region file as they are now.
+fn copy_of(path: &Path) -> Vec<AtomicU64> {
     let bytes = std::fs::read(path).unwrap();
-    let words: Vec<AtomicU64> = bytes
+    bytes
         .chunks_exact(8)
         .map(|word| AtomicU64::new(u64::from_le_bytes(word.try_into().unwrap())))
-        .collect();
+        .collect()
+}
+
+/// How a region's target tells sampled blocks from others.
+pub(crate) fn marking(path: &Path) -> Marking {
+    let words = copy_of(path);
+    let view = View::open(&words).unwrap();
+    Marking::from_word(view.counters.gauge(Gauge::Marking))
+}
+
+/// How often the fullest ring of a region went round.
+pub(crate) fn laps(path: &Path) -> f64 {
+    let words = copy_of(path);
+    let view = View::open(&words).unwrap();
+    view.rings()
+        .map(|ring| ring.head() as f64 / ring.capacity() as f64)
+        .fold(0.0, f64::max)
+}
+
+/// Reads a region of the real allocator after its death; returns how many records are torn.
+pub(crate) fn settle_real_region(path: &Path) -> u64 {
+    let words = copy_of(path);
     let view = View::open(&words).unwrap();
     let mut torn = 0;
     for (shard, ring) in view.rings().enumerate() {
@@ -231,7 +253,6 @@ fn compare(
             "{context}: {handed} of the last lap, {expected} published"
         );
     }
-    let _ = Ordering::Relaxed;
 }
 
 /// 20 (200 with `RIPTIDE_LONG=1`) processes of four writers, killed at random moments.

@@ -128,6 +128,20 @@ fn size(numbers: &mut Numbers) -> usize {
     }
 }
 
+/// Asks for what nobody can have, new and on top of a live block: refused, and nothing changes.
+fn ask_for_too_much(block: Option<&mut Stamped>) {
+    let too_much = isize::MAX as usize / 2;
+    let mut new: Vec<u8> = Vec::new();
+    assert!(
+        new.try_reserve_exact(too_much).is_err(),
+        "got {too_much} bytes"
+    );
+    if let Some(block) = block {
+        assert!(block.bytes.try_reserve_exact(too_much).is_err());
+        block.check();
+    }
+}
+
 /// Blocks that any thread may free.
 static PUBLIC: Mutex<Vec<Stamped>> = Mutex::new(Vec::new());
 
@@ -143,6 +157,9 @@ fn random_thread(seed: u64, steps: usize) -> Vec<Stamped> {
     for _ in 0..steps {
         let stamp = numbers.draw() as u8;
         let at = numbers.below(own.len());
+        if numbers.below(300) == 0 {
+            ask_for_too_much(own.get_mut(at));
+        }
         match numbers.below(10) {
             0..=4 => own.push(Stamped::new(size(&mut numbers), stamp)),
             5..=6 if !own.is_empty() => own.swap_remove(at).check(),
