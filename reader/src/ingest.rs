@@ -63,6 +63,8 @@ pub struct Counts {
     pub unrecorded_bytes: u64,
     /// Sampling decisions skipped inside re-entrant code.
     pub skipped_reentrant: u64,
+    /// Samples skipped while the target made its region.
+    pub skipped_set_up: u64,
     /// Stacks that were cut.
     pub truncated_stacks: u64,
     /// Samples whose stack found no room.
@@ -128,6 +130,7 @@ impl Counts {
             unrecorded_large_table_full: count(Counter::UnrecordedLargeTableFull),
             unrecorded_bytes: count(Counter::UnrecordedBytes),
             skipped_reentrant: count(Counter::SkippedReentrant),
+            skipped_set_up: count(Counter::SkippedSetUp),
             truncated_stacks: count(Counter::TruncatedStack),
             stack_table_full: count(Counter::StackTableFull),
             failed_unwinds: count(Counter::FailedUnwind),
@@ -161,6 +164,7 @@ impl Default for Counts {
             unrecorded_large_table_full: 0,
             unrecorded_bytes: 0,
             skipped_reentrant: 0,
+            skipped_set_up: 0,
             truncated_stacks: 0,
             stack_table_full: 0,
             failed_unwinds: 0,

@@ -49,6 +49,8 @@ pub enum Counter {
     Ticks = 17,
     /// Failed attempts to read `/proc` or the statistics during a tick.
     TickErrors = 18,
+    /// Samples that found the profiler still being made, or no room on their stack to make it.
+    SkippedSetUp = 19,
 }
 
 /// A word that is set.

@@ -79,7 +79,7 @@ const KINDS: [(SectionKind, &str); 8] = [
     ),
 ];
 
-const COUNTERS: [Counter; 19] = [
+const COUNTERS: [Counter; 20] = [
     Counter::Samples,
     Counter::Frees,
     Counter::UnrecordedLiveTableFull,
@@ -99,6 +99,7 @@ const COUNTERS: [Counter; 19] = [
     Counter::FreesUnrecorded,
     Counter::Ticks,
     Counter::TickErrors,
+    Counter::SkippedSetUp,
 ];
 
 const GAUGES: [Gauge; 7] = [

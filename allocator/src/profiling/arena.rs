@@ -31,9 +31,9 @@ pub(crate) const SMALL_MAX: usize = 14_336;
 pub(crate) const GRAIN: usize = 16;
 
 const RANGE_MIN: usize = 64 << 20;
-const RANGE_MAX: usize = 64 << 30;
+const RANGE_MAX: usize = 16 << 30;
 /// Address space for each live slot: several times the largest block, for fragmentation.
-const RANGE_PER_SLOT: usize = 64 << 10;
+const RANGE_PER_SLOT: usize = 32 << 10;
 const SHADOW_SHIFT: u32 = 2;
 
 /// The one range of the process. All fields are set once, before the arena exists.

@@ -116,6 +116,8 @@ impl Config {
                     }
                     _ => false,
                 },
+                // A program with more rights than its caller does not write where the caller says.
+                b"RIPTIDE_DIR" if sys::is_privileged() => false,
                 b"RIPTIDE_DIR" => {
                     config.directory = Text::new();
                     let fits = !value.is_empty() && value.len() < DIRECTORY_MAX_BYTES - 64;

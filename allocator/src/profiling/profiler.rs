@@ -145,11 +145,13 @@ fn set_up(config: &'static Config) -> Access {
     match Profiler::new(config) {
         Ok(profiler) => {
             let profiler: &'static Profiler = Box::leak(Box::new(profiler));
-            profiler.ticker.run_all(profiler);
+            profiler.ticker.find_modules(profiler);
             // SYNC(profiler-published): Release; pairs with the Acquire in `current`.
             PROFILER.store(ptr::from_ref(profiler).cast_mut(), Ordering::Release);
             // SYNC(setup-done): as above.
             SETUP.store(DONE, Ordering::Release);
+            // What other threads need not wait for: until now their samples were missed.
+            profiler.ticker.run(profiler, sys::now_coarse_ns());
             // A child inherits its parent's handlers.
             // Relaxed: one caller at a time.
             if !AT_EXIT.swap(true, Ordering::Relaxed) {

@@ -250,6 +250,12 @@ pub(crate) fn process_id() -> u32 {
     unsafe { libc::getpid() as u32 }
 }
 
+/// Whether the program was started with more rights than its caller has (`AT_SECURE`).
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: reads a value of the auxiliary vector; 0 when it is not there.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Effective user id.
 pub(crate) fn user_id() -> u32 {
     // SAFETY: the call has no arguments and cannot fail.

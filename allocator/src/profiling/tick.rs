@@ -140,20 +140,35 @@ impl Ticker {
         self.run_under_lock(profiler, now_ns, false);
     }
 
-    /// Runs everything: before anybody uses the profiler, and before the process ends.
+    /// Reads the executable mappings, for a profiler that nobody uses yet.
+    pub(crate) fn find_modules(&self, profiler: &Profiler) {
+        self.under_lock(|state| state.find_modules(profiler, sys::now_coarse_ns()));
+    }
+
+    /// Runs everything: before the process ends.
     pub(crate) fn run_all(&self, profiler: &Profiler) {
         self.run_under_lock(profiler, sys::now_coarse_ns(), true);
     }
 
     #[cold]
     fn run_under_lock(&self, profiler: &Profiler, now_ns: u64, all: bool) {
+        self.under_lock(|state| self.tick(state, profiler, now_ns, all));
+    }
+
+    /// Runs `body` unless another thread is at it.
+    fn under_lock(&self, body: impl FnOnce(&mut State)) {
         // SYNC(tick-taken): Acquire; pairs with the Release store below.
         if self.taken.swap(true, Ordering::Acquire) {
             return;
         }
-        let start = thread_cpu_ns();
         // SAFETY: `taken` was false and is now ours.
-        let state = unsafe { &mut *self.state.get() };
+        body(unsafe { &mut *self.state.get() });
+        // SYNC(tick-taken): Release; pairs with the Acquire swap above.
+        self.taken.store(false, Ordering::Release);
+    }
+
+    fn tick(&self, state: &mut State, profiler: &Profiler, now_ns: u64, all: bool) {
+        let start = thread_cpu_ns();
         if all {
             state.status_due_ns = 0;
             state.cgroup_due_ns = 0;
@@ -167,8 +182,6 @@ impl Ticker {
         state.status_ns = if young { YOUNG_STATUS_NS } else { STATUS_NS };
         state.tick(profiler, now_ns);
         state.tick_ns += thread_cpu_ns().saturating_sub(start);
-        // SYNC(tick-taken): Release; pairs with the Acquire swap above.
-        self.taken.store(false, Ordering::Release);
     }
 }
 
@@ -176,7 +189,7 @@ impl State {
     fn tick(&mut self, profiler: &Profiler, now_ns: u64) {
         let counters = profiler.counters();
         counters.add(Counter::Ticks, 1);
-        counters.add(Counter::SkippedReentrant, profiler::take_missed());
+        counters.add(Counter::SkippedSetUp, profiler::take_missed());
         counters.set(Gauge::HeartbeatNs, now_ns);
         self.find_modules(profiler, now_ns);
         self.control(profiler);

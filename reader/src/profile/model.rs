@@ -430,6 +430,7 @@ fn loss(observation: &Observation) -> Loss {
         unrecorded_blocks: counts.unrecorded_blocks(),
         unrecorded_bytes: counts.unrecorded_bytes,
         skipped_reentrant: counts.skipped_reentrant,
+        skipped_set_up: counts.skipped_set_up,
         truncated_stacks: counts.truncated_stacks,
         stack_table_full: counts.stack_table_full,
         torn_live_records: observation.torn_live_records,

@@ -102,6 +102,8 @@ pub struct Loss {
     pub unrecorded_bytes: u64,
     /// Sampling decisions skipped inside re-entrant code.
     pub skipped_reentrant: u64,
+    /// Samples skipped while the target made its region, in the first milliseconds of its life.
+    pub skipped_set_up: u64,
     /// Stacks that were cut at the root end.
     pub truncated_stacks: u64,
     /// Samples whose stack found no room in the target's stack table.
