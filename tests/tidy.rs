@@ -228,7 +228,7 @@ fn unsafe_islands_are_declared_and_listed() {
     let mut unlisted = Vec::new();
     let mut found = 0;
     for (path, text) in files(&["rs"]) {
-        let has_unsafe = text.lines().any(|line| {
+        let is_island = text.lines().any(|line| {
             // Not in comments and strings.
             let code = line.split("//").next().unwrap().split('"').next().unwrap();
             [
@@ -241,7 +241,7 @@ fn unsafe_islands_are_declared_and_listed() {
             .iter()
             .any(|form| code.contains(form))
         });
-        if !has_unsafe {
+        if !is_island {
             continue;
         }
         found += 1;
