@@ -58,7 +58,7 @@ pub fn discover() -> Vec<Discovered> {
     discover_in(&directories())
 }
 
-/// Every region file in `directories`, as [`discover`] has them.
+/// Every region file in `directories`, as [`fn@discover`] has them.
 #[must_use]
 pub fn discover_in(directories: &[PathBuf]) -> Vec<Discovered> {
     let found = discover::search(&Proc::default(), &SystemClock, directories);

@@ -36,17 +36,17 @@ pub enum SectionKind {
     Status = 1,
     /// [`counters`](crate::counters)
     Counters = 2,
-    /// [`module_table`](crate::module_table)
+    /// [`module_table`]
     Modules = 3,
-    /// Index of the [`stack_table`](crate::stack_table)
+    /// Index of the [`stack_table`]
     StackIndex = 4,
     /// Entries of the stack table
     StackEntries = 5,
     /// Frames of the stack table
     StackFrames = 6,
-    /// [`live_table`](crate::live_table)
+    /// [`live_table`]
     Live = 7,
-    /// One shard of the journal: a [`ring`](crate::ring)
+    /// One shard of the journal: a [`ring`]
     Ring = 8,
 }
 

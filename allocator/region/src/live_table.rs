@@ -2,7 +2,7 @@
 //!
 //! **Invariant.** A slot has one owner at a time: the thread that took it from the (private) list
 //! of free slots, then whoever frees or moves the block, which by the rules of `malloc` is one
-//! thread. So a slot is a [`seqlock`](crate::seqlock) with a single writer; a slot whose address
+//! thread. So a slot is a [`seqlock`] with a single writer; a slot whose address
 //! word is 0 is free.
 
 use crate::{

@@ -2,7 +2,7 @@
 //!
 //! Word 0 of a slot is the sequence: even when the payload is whole, odd while it is written.
 //!
-//! **Invariant.** A payload returned by [`read`] was written whole by one [`write`]. A writer that
+//! **Invariant.** A payload returned by [`read`] was written whole by one [`write()`]. A writer that
 //! stops for ever in the middle leaves the sequence odd, and the slot reads as torn from then on
 //! until the slot's owner writes it again.
 //!

@@ -1,6 +1,6 @@
 //! What the target last said about itself: process, cgroup and jemalloc figures.
 //!
-//! Written as one [`seqlock`](crate::seqlock) record under the tick's try-lock, so the figures
+//! Written as one [`seqlock`] record under the tick's try-lock, so the figures
 //! of one status belong together. `/proc` is gone after death; this is what remains of it.
 
 use crate::{
