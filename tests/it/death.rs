@@ -63,6 +63,43 @@ fn regions_of_processes_killed_anywhere_open() {
     assert!(torn <= 4 * 200);
 }
 
+/// Killed while it starts: whatever lies in the directory then, it is read or refused clearly.
+#[test]
+fn what_a_process_killed_at_its_start_leaves_is_told_apart() {
+    let mut numbers = Numbers::new(seed("what_a_process_killed_at_its_start_leaves"));
+    let mut found = [0; 3];
+    for _ in 0..if long() { 500 } else { 50 } {
+        let directory = Directory::new();
+        let mut victim = Victim::new("victim-threads", &["2000"], &directory, "4KiB");
+        thread::sleep(Duration::from_micros(numbers.below(20_000) as u64));
+        victim.kill();
+        let files = directory.files();
+        assert!(files.len() <= 1, "{files:?}");
+        let environment = [("RIPTIDE_DIR", directory.path().to_str().unwrap())];
+        let listed = riptide(&["list", "--json"], &environment);
+        assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+        let Some(file) = files.first() else {
+            found[0] += 1;
+            continue;
+        };
+        let path = file.to_str().unwrap();
+        let output = riptide(&["top", path, "--once", "--json"], &environment);
+        match output.status.code() {
+            Some(0) => {
+                found[1] += 1;
+                assert_eq!(top(file).state(), "killed");
+            }
+            _ => {
+                found[2] += 1;
+                crate::harness::assert_refused(&output, 5, &[path]);
+            }
+        }
+    }
+    let [none, region, unfinished] = found;
+    println!("nothing {none} times, a region {region} times, an unfinished one {unfinished} times");
+    assert!(region > 0);
+}
+
 #[test]
 fn a_clean_exit_removes_the_region() {
     let directory = Directory::new();

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     process::{Command, Output},
 };
@@ -202,13 +202,9 @@ fn something_that_is_no_directory() {
 struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
-    /// Needs root, which a container and a build machine give; elsewhere it is said aloud.
+    /// Needs root, itself or by sudo; elsewhere it is said aloud.
     fn new(path: &'a Path, options: &str) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(path)
-            .status()
-            .is_ok_and(|status| status.success());
+        let mounted = as_root(&["mount", "-t", "tmpfs", "-o", options, "tmpfs"], path);
         if !mounted {
             assert!(
                 std::env::var_os("RIPTIDE_NO_ROOT").is_some(),
@@ -222,8 +218,17 @@ impl<'a> Mount<'a> {
 
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+        as_root(&["umount", "-l"], self.0);
     }
+}
+
+fn as_root(command: &[&str], path: &Path) -> bool {
+    let run = |command: &[&str]| {
+        let (program, arguments) = command.split_first().unwrap();
+        let status = Command::new(program).args(arguments).arg(path).status();
+        status.is_ok_and(|status| status.success())
+    };
+    run(command) || run(&[&["sudo", "-n"], command].concat())
 }
 
 #[test]
@@ -296,4 +301,32 @@ fn a_region_cannot_be_written_by_a_slip() {
             doctor(victim, directory.path())
         },
     );
+}
+
+/// Without `RIPTIDE_DIR`: a directory of the user's own.
+#[test]
+fn the_default_directory_is_the_users_own() {
+    let mut command = victim_command(&program("victim-guest"), Path::new("/"));
+    command
+        .env_remove("RIPTIDE_DIR")
+        .env("RIPTIDE_SAMPLE_INTERVAL", "4KiB");
+    let mut victim = Victim::start(command);
+    victim.line();
+    let user = fs::metadata("/proc/self").unwrap().uid();
+    let directory = format!("/dev/shm/riptide-{user}");
+    let mode = fs::metadata(&directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let own = || {
+        let start = format!("{}-", victim.pid());
+        let files = fs::read_dir(&directory).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(&start)).count()
+    };
+    assert_eq!(own(), 1);
+    let pid = victim.pid().to_string();
+    let output = riptide(&["top", &pid, "--once", "--json"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    // Ends by itself, so that nothing stays behind there.
+    let (status, _) = victim.finish();
+    assert!(status.success());
 }

@@ -32,11 +32,30 @@ fn no_target_at_all() {
     let directory = Directory::new();
     let environment = [("RIPTIDE_DIR", directory.path().to_str().unwrap())];
     let output = riptide(&["top", "--once", "--json"], &environment);
-    if output.status.success() {
-        // Somebody else's target on this machine.
-        return;
-    }
     assert_refused(&output, 3, &[]);
+    // A list of none is no error.
+    let output = riptide(&["list", "--json"], &environment);
+    assert_eq!(output.status.code(), Some(0));
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list["targets"], serde_json::json!([]));
+}
+
+#[test]
+fn a_choice_of_targets() {
+    let directory = Directory::new();
+    let mut victims: Vec<_> = (0..2)
+        .map(|_| Victim::new("victim-threads", &["3"], &directory, "1"))
+        .collect();
+    for victim in &mut victims {
+        victim.report();
+    }
+    let environment = [("RIPTIDE_DIR", directory.path().to_str().unwrap())];
+    let output = riptide(&["top", "--once", "--json"], &environment);
+    assert!(matches!(output.status.code(), Some(2 | 3)), "{output:?}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    for victim in &victims {
+        assert!(message.contains(&victim.pid().to_string()), "{message}");
+    }
 }
 
 #[test]
