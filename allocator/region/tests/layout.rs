@@ -79,38 +79,19 @@ const KINDS: [(SectionKind, &str); 8] = [
     ),
 ];
 
-const COUNTERS: [Counter; 20] = [
-    Counter::Samples,
-    Counter::Frees,
-    Counter::UnrecordedLiveTableFull,
-    Counter::UnrecordedRangeExhausted,
-    Counter::UnrecordedLargeTableFull,
-    Counter::UnrecordedBytes,
-    Counter::SkippedReentrant,
-    Counter::TruncatedStack,
-    Counter::StackTableFull,
-    Counter::FailedUnwind,
-    Counter::SlowPathCalls,
-    Counter::SlowPathNs,
-    Counter::SlowPathPreempted,
-    Counter::ModuleTableFull,
-    Counter::UnwindChecked,
-    Counter::UnwindAgreed,
-    Counter::FreesUnrecorded,
-    Counter::Ticks,
-    Counter::TickErrors,
-    Counter::SkippedSetUp,
-];
-
-const GAUGES: [Gauge; 7] = [
-    Gauge::IntervalBytes,
-    Gauge::Unwinder,
-    Gauge::HeartbeatNs,
-    Gauge::CostPpb,
-    Gauge::Marking,
-    Gauge::BudgetPpm,
-    Gauge::LiveSlotsUsed,
-];
+/// Every variant of an enum; a variant that is missing here does not compile.
+macro_rules! every {
+    ($type:ident: $($variant:ident),+ $(,)?) => {{
+        fn complete(value: $type) {
+            match value {
+                $($type::$variant => {})+
+            }
+        }
+        let all = [$($type::$variant),+];
+        all.iter().copied().for_each(complete);
+        all
+    }};
+}
 
 /// Sizes of region whose plans are kept.
 const PLANS: [(&str, u64, bool); 3] = [
@@ -120,6 +101,11 @@ const PLANS: [(&str, u64, bool); 3] = [
 ];
 
 fn tables() -> Vec<Table> {
+    let kinds = every!(
+        SectionKind: Status, Counters, Modules, StackIndex, StackEntries, StackFrames, Live, Ring
+    );
+    assert_eq!(kinds, KINDS.map(|(kind, _)| kind));
+    let [init, ready, exited] = every!(State: Init, Ready, Exited);
     let mut tables = vec![
         Table {
             title: "Constants".into(),
@@ -133,9 +119,9 @@ fn tables() -> Vec<Table> {
                 row![FIELDS_MAX, "fields of a section entry at most"],
                 row![REGION_MIN_BYTES, "smallest region"],
                 row![REGION_MAX_BYTES, "largest region"],
-                row![State::Init as u64, "state init"],
-                row![State::Ready as u64, "state ready"],
-                row![State::Exited as u64, "state exited"],
+                row![init as u64, "state init"],
+                row![ready as u64, "state ready"],
+                row![exited as u64, "state exited"],
                 row![FLAG_TMPFS, "flag tmpfs"],
                 row![FLAG_DENSE, "flag dense"],
                 row![FLAG_CAPPED, "flag capped"],
@@ -177,11 +163,11 @@ fn tables() -> Vec<Table> {
     tables.push(Table {
         title: format!("Counters and gauges, of {COUNTER_WORDS} words"),
         columns: &["word", "name"],
-        rows: COUNTERS
+        rows: every!(Counter: Samples, Frees, UnrecordedLiveTableFull, UnrecordedRangeExhausted, UnrecordedLargeTableFull, UnrecordedBytes, SkippedReentrant, TruncatedStack, StackTableFull, FailedUnwind, SlowPathCalls, SlowPathNs, SlowPathPreempted, ModuleTableFull, UnwindChecked, UnwindAgreed, FreesUnrecorded, Ticks, TickErrors, SkippedSetUp)
             .iter()
             .map(|counter| row![*counter as u16, format!("{counter:?}")])
             .chain(
-                GAUGES
+                every!(Gauge: IntervalBytes, Unwinder, HeartbeatNs, CostPpb, Marking, BudgetPpm, LiveSlotsUsed)
                     .iter()
                     .map(|gauge| row![*gauge as u16, format!("{gauge:?} (gauge)")]),
             )
@@ -190,19 +176,15 @@ fn tables() -> Vec<Table> {
     tables.push(Table {
         title: "Values of gauges".into(),
         columns: &["value", "meaning"],
-        rows: [
-            Unwinder::Undecided,
-            Unwinder::FramePointers,
-            Unwinder::Dwarf,
-        ]
-        .iter()
-        .map(|value| row![*value as u64, format!("Unwinder {value:?}")])
-        .chain(
-            [Marking::None, Marking::ReservedRange, Marking::PageAligned]
-                .iter()
-                .map(|value| row![*value as u64, format!("Marking {value:?}")]),
-        )
-        .collect(),
+        rows: every!(Unwinder: Undecided, FramePointers, Dwarf)
+            .iter()
+            .map(|value| row![*value as u64, format!("Unwinder {value:?}")])
+            .chain(
+                every!(Marking: None, ReservedRange, PageAligned)
+                    .iter()
+                    .map(|value| row![*value as u64, format!("Marking {value:?}")]),
+            )
+            .collect(),
     });
     for (name, bytes, dense) in PLANS {
         let plan = Plan::new(bytes, dense).unwrap();
