@@ -1,6 +1,17 @@
 //! At an interval of 1 every byte and every block is counted.
 
-use crate::harness::{Directory, Top, Victim, program, top, truth, victim_command};
+use riptide_tests::victim::Numbers;
+
+use crate::{
+    harness::{Directory, Top, Victim, program, top, truth, victim_command},
+    ring::assert_books_balance,
+};
+
+/// What `churn` of victim-sites allocates in all.
+fn churned_bytes(blocks: usize) -> usize {
+    let mut numbers = Numbers::new(5);
+    (0..blocks).map(|_| 1 + numbers.below(1_000)).sum()
+}
 
 #[test]
 fn every_site_is_exact() {
@@ -14,6 +25,14 @@ fn every_site_is_exact() {
     assert_eq!(profile.number("sampling", "interval_bytes"), 1);
     assert_eq!(profile.number("loss", "unrecorded_blocks"), 0);
     assert_eq!(profile.number("loss", "torn_live_records"), 0);
+    // Ten times as much was allocated there as lives.
+    let rows = profile.rows("victim_sites::churn");
+    let allocated: f64 = rows
+        .iter()
+        .map(|row| row["allocated_bytes_total"]["estimate"].as_f64().unwrap())
+        .sum();
+    assert_eq!(allocated, churned_bytes(60_000) as f64);
+    assert_books_balance(&region);
     // The same again: reading changes nothing.
     top(&region).assert_exact(&sites);
 }
@@ -49,8 +68,12 @@ fn totals(arguments: &[&str], environment: &[(&str, &str)]) -> Top {
     victim.say("go");
     let report = victim.report();
     println!("{report}");
-    let profile = top(&directory.region());
+    let region = directory.region();
+    let profile = top(&region);
     assert_totals(&profile, &report);
+    if profile.number("loss", "unrecorded_blocks") == 0 {
+        assert_books_balance(&region);
+    }
     let (status, rest) = victim.finish();
     assert!(status.success());
     assert_eq!(rest, ["done"]);

@@ -4,10 +4,12 @@
 use std::{path::Path, process::Stdio, thread, time::Duration};
 
 use riptide_region::{
-    counters::{Gauge, Marking},
+    counters::{Counter, Gauge, Marking},
     header::{State, set_state},
+    live_table::Slot,
     primitive::AtomicU64,
     ring::{Account, Cursor},
+    stack_table::StackId,
     view::View,
 };
 use riptide_tests::{
@@ -32,6 +34,47 @@ pub(crate) fn marking(path: &Path) -> Marking {
     let words = copy_of(path);
     let view = View::open(&words).unwrap();
     Marking::from_word(view.counters.gauge(Gauge::Marking))
+}
+
+/// Asserts that the books of a region at rest balance: what the stacks say was allocated, less what
+/// they say was freed, is what lies in the live table, and each of it has its event.
+pub(crate) fn assert_books_balance(path: &Path) {
+    let words = copy_of(path);
+    let view = View::open(&words).unwrap();
+    let (mut allocated, mut freed) = ((0, 0), (0, 0));
+    let mut lifetimes = 0;
+    for id in 1..=view.stacks.len() as u32 {
+        let Some(totals) = view.stacks.totals(StackId(id)) else {
+            continue;
+        };
+        allocated.0 += totals.samples;
+        allocated.1 += totals.sampled_bytes;
+        freed.0 += totals.freed_samples;
+        freed.1 += totals.freed_sampled_bytes;
+        lifetimes += totals.lifetimes.iter().sum::<u64>();
+        assert!(totals.freed_samples <= totals.samples);
+        assert!(totals.freed_sampled_bytes <= totals.sampled_bytes);
+    }
+    let mut live = (0, 0);
+    for index in 0..view.live.capacity() {
+        if let Slot::Live(block) = view.live.read(index) {
+            live.0 += 1;
+            live.1 += block.size;
+        }
+    }
+    let counter = |counter| view.counters.get(counter);
+    let (samples, frees) = (counter(Counter::Samples), counter(Counter::Frees));
+    assert_eq!(samples - frees, live.0, "{samples} samples, {frees} frees");
+    let events: u64 = view.rings().map(|ring| ring.head()).sum();
+    assert_eq!(events, samples + frees);
+    // Samples without a stack are in no stack's books.
+    let without_stack = counter(Counter::StackTableFull) + counter(Counter::FailedUnwind);
+    assert_eq!(allocated.0 + without_stack, samples);
+    assert_eq!(lifetimes, freed.0);
+    if without_stack == 0 {
+        assert_eq!(freed.0, frees);
+        assert_eq!(allocated.1 - freed.1, live.1);
+    }
 }
 
 /// How often the fullest ring of a region went round.

@@ -99,3 +99,33 @@ fn with_debug_info_sites_have_file_and_line() {
         );
     }
 }
+
+/// Frame pointers where the program has them, unwind tables where not. `tests/run` builds the
+/// victims both ways and says which way it did.
+#[test]
+fn the_unwinder_is_chosen_by_evidence() {
+    let expected = std::env::var("RIPTIDE_TEST_UNWINDER").unwrap_or("dwarf".to_owned());
+    let directory = Directory::new();
+    let mut victim = Victim::new("victim-sites", &["5"], &directory, "1");
+    let sites = truth(&victim.report());
+    let profile = top(&directory.region());
+    assert_eq!(profile.0["sampling"]["unwinder"], expected.as_str());
+    profile.assert_exact(&sites);
+    // Down to the program's entry, whichever way.
+    for site in &sites {
+        let row = profile.rows(&site.function)[0];
+        let frames = row["stack"].as_array().unwrap();
+        assert!(
+            frames
+                .iter()
+                .any(|frame| frame["function"] == "victim_sites::main"),
+            "{row}"
+        );
+        assert!(
+            frames.last().unwrap()["function"]
+                .as_str()
+                .is_some_and(|name| name.contains("start")),
+            "{row}"
+        );
+    }
+}

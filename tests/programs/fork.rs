@@ -15,7 +15,9 @@ static GLOBAL: riptide_alloc::Riptide = riptide_alloc::Riptide::new();
 fn before_fork(blocks: usize) -> Vec<Vec<u8>> {
     let mut kept = Vec::with_capacity(blocks);
     for number in 0..blocks {
-        kept.push(black_box(vec![number as u8; 10 + number % 3_000]));
+        // Half of them so small that riptide had to make them larger than asked for.
+        let size = 1 + number % if number % 2 == 0 { 8 } else { 3_000 };
+        kept.push(black_box(vec![number as u8; size]));
     }
     kept
 }
@@ -24,7 +26,8 @@ fn before_fork(blocks: usize) -> Vec<Vec<u8>> {
 fn after_fork(blocks: usize) -> Vec<Vec<u8>> {
     let mut kept = Vec::with_capacity(blocks);
     for number in 0..blocks {
-        kept.push(black_box(vec![number as u8; 20 + number % 20_000]));
+        let size = 1 + number % if number % 2 == 0 { 16 } else { 20_000 };
+        kept.push(black_box(vec![number as u8; size]));
     }
     kept
 }
@@ -64,7 +67,7 @@ fn bytes_with_own(kept: &Vec<Vec<u8>>) -> usize {
 }
 
 fn main() {
-    let blocks = argument(1, 2_000);
+    let blocks = argument(1, 6_000);
     let mut kept = before_fork(blocks);
     // SAFETY: the program has one thread.
     let child = unsafe { libc::fork() };
@@ -72,6 +75,10 @@ fn main() {
         use_inherited(&mut kept);
         let more = after_fork(blocks * 2);
         let bytes: usize = kept.iter().chain(&more).map(Vec::len).sum();
+        for (number, block) in more.iter().enumerate() {
+            let own = number as u8;
+            assert!(block.iter().all(|byte| *byte == own), "a block changed");
+        }
         say(&format!("child {} {bytes}", sum()));
         drop(more);
         drop(kept);
