@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `global_alloc` | the hot path |
 //! | `slow` | what happens to a sampled block: allocate, free, move |
-//! | `sampler`, `thread_state` | which allocation is a sample |
+//! | `countdown`, `sampler`, `thread_state` | which allocation is a sample |
 //! | `arena` | the reserved range in which small sampled blocks lie |
 //! | `record` | the live record of a block: address → slot, and back |
 //! | `unwind` | call stacks |
@@ -42,6 +42,7 @@ mod profiling {
     pub(crate) mod arena;
     pub(crate) mod budget;
     pub(crate) mod config;
+    pub(crate) mod countdown;
     pub(crate) mod fork;
     pub(crate) mod global_alloc;
     pub(crate) mod identity;

@@ -17,7 +17,7 @@ use core::{
 use tikv_jemalloc_sys::sdallocx;
 use tikv_jemallocator::Jemalloc;
 
-use super::{arena::SMALL_MAX, slow, thread_state};
+use super::{arena::SMALL_MAX, countdown, slow};
 
 /// The global allocator: jemalloc, sampled.
 ///
@@ -107,7 +107,7 @@ pub(crate) fn flags_of(align: usize, size: usize) -> c_int {
 unsafe impl GlobalAlloc for Riptide {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if thread_state::charge(layout.size()) {
+        if countdown::charge(layout.size()) {
             // SAFETY: the layout's size is not zero, as the caller has promised.
             return unsafe { slow::alloc(layout, slow::Contents::Any, self.on_by_default) };
         }
@@ -131,7 +131,7 @@ unsafe impl GlobalAlloc for Riptide {
 
     #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if thread_state::charge(layout.size()) {
+        if countdown::charge(layout.size()) {
             // SAFETY: the layout's size is not zero, as the caller has promised.
             return unsafe { slow::alloc(layout, slow::Contents::Zero, self.on_by_default) };
         }
@@ -141,7 +141,7 @@ unsafe impl GlobalAlloc for Riptide {
 
     #[inline(never)]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let due = thread_state::charge(new_size);
+        let due = countdown::charge(new_size);
         if due | mark::is_marked(ptr.addr()) | (layout.size() > SMALL_MAX) {
             // SAFETY: the caller's obligations are passed on.
             return unsafe { slow::realloc(ptr, layout, new_size, due, self.on_by_default) };

@@ -9,8 +9,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::{
     config::{self, Config},
+    countdown::{self, NEVER},
     sys,
-    thread_state::{NEVER, ThreadState},
+    thread_state::ThreadState,
 };
 
 /// A thread looks at the interval in force at least once in this many bytes.
@@ -49,7 +50,7 @@ pub(crate) fn decide(state: &ThreadState, size: usize, on_by_default: bool) -> D
         return Decision::Pass;
     }
     // What is left of the gap behind this allocation; negative: a sampling point lies in it.
-    let left = i128::from(state.countdown.get()) + i128::from(state.rest.get());
+    let left = i128::from(countdown::get()) + i128::from(state.rest.get());
     if left < 0 {
         let drawn_with = state.interval.get();
         draw(state);
@@ -67,7 +68,7 @@ pub(crate) fn decide(state: &ThreadState, size: usize, on_by_default: bool) -> D
 fn seed(state: &ThreadState, size: usize, on_by_default: bool) -> bool {
     let Some(config) = config::get(on_by_default) else {
         // Another thread reads the configuration: ask again at the next allocation.
-        state.countdown.set(0);
+        countdown::set(0);
         return false;
     };
     if !config.enabled {
@@ -80,15 +81,13 @@ fn seed(state: &ThreadState, size: usize, on_by_default: bool) -> bool {
     }
     state.random.set(first_random(config));
     draw(state);
-    state
-        .countdown
-        .set(state.countdown.get().wrapping_sub(size as i64));
-    state.countdown.get() < 0
+    countdown::set(countdown::get().wrapping_sub(size as i64));
+    countdown::get() < 0
 }
 
 /// Stops sampling in this thread.
 pub(crate) fn stop(state: &ThreadState) {
-    state.countdown.set(NEVER);
+    countdown::set(NEVER);
     state.rest.set(0);
 }
 
@@ -103,7 +102,7 @@ pub(crate) fn draw(state: &ThreadState) {
 
 fn set_gap(state: &ThreadState, gap: u64) {
     let stretch = gap.min(STRETCH);
-    state.countdown.set(stretch as i64);
+    countdown::set(stretch as i64);
     state.rest.set(gap - stretch);
 }
 

@@ -37,7 +37,7 @@ use tikv_jemallocator::Jemalloc;
 
 use super::{
     arena::{GRAIN, SMALL_MAX},
-    config,
+    config, countdown,
     global_alloc::{flags_of, mark},
     profiler::{self, Access, Profiler},
     record::{Taken, Unrecorded},
@@ -116,7 +116,7 @@ fn sample_due(
     if state.busy.get() {
         // Inside the shim, by a signal or by our own use of the heap.
         if state.interval.get() == 0 {
-            state.countdown.set(0);
+            countdown::set(0);
             return None;
         }
         if let Decision::Sample(_) = sampler::decide(state, size, on_by_default)

@@ -1,17 +1,12 @@
-//! What the shim keeps for each thread.
+//! What the shim keeps for each thread, beside its [countdown](super::countdown).
 //!
 //! Const-initialised and without a destructor, so that it works before `main`, in destructors of
 //! other thread-locals and after them, and touching it never allocates.
 
 use core::cell::Cell;
 
-/// Stands in `countdown` while the thread takes no samples.
-pub(crate) const NEVER: i64 = i64::MAX;
-
 pub(crate) struct ThreadState {
-    /// Bytes until the thread enters the slow path, which it does when this goes negative.
-    pub(crate) countdown: Cell<i64>,
-    /// Bytes of the current gap beyond `countdown`.
+    /// Bytes of the current gap beyond the [countdown](super::countdown).
     pub(crate) rest: Cell<u64>,
     /// Interval with which the current gap was drawn; 0 before the thread is seeded.
     pub(crate) interval: Cell<u64>,
@@ -32,7 +27,6 @@ pub(crate) struct ThreadState {
 thread_local! {
     static STATE: ThreadState = const {
         ThreadState {
-            countdown: Cell::new(0),
             rest: Cell::new(0),
             interval: Cell::new(0),
             random: Cell::new(0),
@@ -43,17 +37,6 @@ thread_local! {
             stack_high: Cell::new(0),
         }
     };
-}
-
-/// Counts `size` down; true when the thread has to enter the slow path.
-#[inline(always)]
-pub(crate) fn charge(size: usize) -> bool {
-    STATE.with(|state| {
-        // Wraps only for sizes that no allocation can have.
-        let left = state.countdown.get().wrapping_sub(size as i64);
-        state.countdown.set(left);
-        left < 0
-    })
 }
 
 /// Runs a part of the shim that uses the heap: its blocks are not the program's to be counted.
