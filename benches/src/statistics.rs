@@ -42,7 +42,7 @@ pub fn median(values: &[f64]) -> Median {
             at(n / 2)
         },
         low: at(rank),
-        high: at((n - 1).saturating_sub(rank)),
+        high: at(n.saturating_sub(1 + rank)),
     }
 }
 
