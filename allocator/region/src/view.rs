@@ -231,7 +231,7 @@ impl<'a> View<'a> {
 }
 
 /// The words of a section, if it lies inside the region and has the shape of its kind: the known
-/// fields at their places, elements at least as long, as many as it says.
+/// fields at their places, elements of the known length, as many as it says.
 fn section_words<'a>(
     words: &'a [AtomicU64],
     section: &SectionEntry,
