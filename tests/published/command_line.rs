@@ -11,8 +11,8 @@ use crate::{
     corpus::Corpus,
     harness::{Directory, Top, clean_command, wait_for},
     profile::{
-        assert_exact, assert_nothing_unrecorded, crate_of, crates_with_lines, own_names,
-        own_places, share_through, top,
+        assert_exact, assert_nothing_unrecorded, assert_stacks_are_whole, crate_of,
+        crates_with_lines, own_names, own_places, top,
     },
     program::{Build, RIPGREP},
     report,
@@ -178,15 +178,10 @@ fn ripgrep_names_its_own_functions_by_file_and_line() {
     for library in ["ignore", "globset", "grep_searcher", "regex_automata"] {
         assert!(crates.contains(library), "{library} is not in {crates:?}");
     }
-    let share = share_through(&top, RIPGREP.crate_name);
-    assert!(
-        share > 0.9,
-        "{share} of the stacks lead through the program"
-    );
+    assert_stacks_are_whole(&top, RIPGREP.crate_name);
     report(&format!(
-        "ripgrep with line tables: {} sites, {:.0} % through its own functions, own: {}",
+        "ripgrep with line tables: {} sites, own: {}",
         top.0["sites"].as_array().unwrap().len(),
-        100.0 * share,
         places
             .iter()
             .map(|(function, file, line)| format!("{function} {}:{line}", file.display()))
@@ -206,11 +201,7 @@ fn ripgrep_names_its_own_functions_without_debug_information() {
             .any(|name| name.starts_with("rg::flags::parse::")),
         "{names:?}"
     );
-    let share = share_through(&top, RIPGREP.crate_name);
-    assert!(
-        share > 0.9,
-        "{share} of the stacks lead through the program"
-    );
+    assert_stacks_are_whole(&top, RIPGREP.crate_name);
     report(&format!("ripgrep without debug information: {names:?}"));
 }
 

@@ -58,7 +58,8 @@ fn function(lines: &[String]) -> Option<String> {
     lines[list + 1..]
         .iter()
         .filter_map(|line| line.split_whitespace().next_back())
-        .find(|word| word.contains("::"))
+        // Not the end of a list of type parameters.
+        .find(|word| word.contains("::") && !word.ends_with('>'))
         .map(str::to_owned)
 }
 

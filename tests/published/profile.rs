@@ -187,16 +187,36 @@ pub(crate) fn crates_with_lines(top: &Top) -> BTreeSet<String> {
         .collect()
 }
 
-/// Share of the sites whose stack leads through a function of the crate.
-pub(crate) fn share_through(top: &Top, crate_name: &str) -> f64 {
-    let through = sites(top).iter().filter(|site| {
+/// Asserts that the stacks reach the start of their thread, and the main thread's the program.
+pub(crate) fn assert_stacks_are_whole(top: &Top, crate_name: &str) {
+    let (mut whole, mut of_main, mut through) = (0, 0, 0);
+    for site in sites(top) {
         let stack = site["stack"].as_array().unwrap();
-        stack
-            .iter()
-            .filter_map(|frame| frame["function"].as_str())
-            .any(|function| crate_of(function) == crate_name)
-    });
-    through.count() as f64 / sites(top).len() as f64
+        let outermost = stack.last().unwrap();
+        if outermost["function"] == "_start" {
+            whole += 1;
+            of_main += 1;
+            through += usize::from(
+                stack
+                    .iter()
+                    .filter_map(|frame| frame["function"].as_str())
+                    .any(|function| crate_of(function) == crate_name),
+            );
+        } else if outermost["module"]
+            .as_str()
+            .is_some_and(|module| module.starts_with("libc.so"))
+        {
+            whole += 1;
+        }
+    }
+    let all = sites(top).len();
+    assert!(whole * 100 >= all * 95, "{whole} of {all} stacks are whole");
+    // The runtime allocates a little itself before it calls main.
+    assert!(of_main > 0);
+    assert!(
+        through * 100 >= of_main * 90,
+        "{through} of {of_main} stacks of the main thread lead through {crate_name}"
+    );
 }
 
 /// Asserts that nothing was lost on the way to the live figures.
@@ -217,5 +237,66 @@ pub(crate) fn assert_exact(top: &Top) {
             let figure = &site[figure];
             assert_eq!(figure["low"], figure["high"], "{site:#}");
         }
+    }
+}
+
+#[test]
+fn names_are_read_as_the_source_has_them() {
+    for (function, crate_name, name) in [
+        ("rg::main", "rg", "main"),
+        ("rg::flags::parse::new::{closure#0}", "rg", "new"),
+        (
+            "a::list<b::C, fn() -> d::E>::{async_fn#0}::{closure#1}",
+            "a",
+            "list",
+        ),
+        ("<a::Writer as std::io::Write>::write", "a", "write"),
+        ("<&mut a::B<c::D> as e::F>::f::{{closure}}", "a", "f"),
+        ("<dyn a::B as c::D>::e", "a", "e"),
+    ] {
+        assert_eq!(crate_of(function), crate_name, "{function}");
+        assert_eq!(source_name(function), name, "{function}");
+    }
+}
+
+#[test]
+fn a_line_is_in_the_functions_around_it() {
+    let source = "\
+#[derive(Clone)]
+struct A {
+    text: String,
+}
+impl A {
+    pub(crate) fn outer(
+        &self,
+    ) -> usize
+    where
+        Self: Sized,
+    {
+        fn inner(length: usize) -> usize {
+            length // fn none()
+        }
+        self.text
+            .chars()
+            .map(|letter| {
+                letter.len_utf8()
+            })
+            .sum()
+    }
+    fn other() {}
+}
+fn last() {
+    other();
+}
+";
+    for (line, around) in [
+        (3, &[][..]),
+        (6, &["outer"]),
+        (13, &["inner", "outer"]),
+        (18, &["outer"]),
+        (22, &["other"]),
+        (25, &["last"]),
+    ] {
+        assert_eq!(functions_around(source, line), around, "line {line}");
     }
 }

@@ -207,6 +207,18 @@ impl Program {
             .args((build != Build::Development).then_some("--release"))
             .env("CARGO_INCREMENTAL", "0")
             .current_dir(source);
+        if build == Build::Unchanged {
+            // What it is anyway. Written out it tells the artefacts of this build from those of
+            // the changed sources, which cargo would take for the same package changed back and
+            // forth, while both share what their dependencies come to.
+            compile.args([
+                "--config",
+                &format!(
+                    "profile.release.package.{}.split-debuginfo=\"off\"",
+                    self.package
+                ),
+            ]);
+        }
         match build {
             Build::Unchanged | Build::Names => {
                 compile.env("CARGO_PROFILE_RELEASE_DEBUG", "false");

@@ -117,8 +117,7 @@ fn the_server_names_its_own_functions_by_file_and_line_under_load() {
     let built = SIMPLE_HTTP_SERVER.build(Build::Lines);
     let (top, ..) = serve(Build::Lines, "16KiB", &pages());
     let places = own_places(&top, SIMPLE_HTTP_SERVER.crate_name, &built.source);
-    // The listing is an async function: its name is that of the function, without the state
-    // machine that the compiler makes of it.
+    // The listing is an async function, whose body the compiler turns into a closure.
     for (function, file) in [
         (
             "simple_http_server::handlers::list_directory",
