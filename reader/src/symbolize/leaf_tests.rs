@@ -214,7 +214,7 @@ fn the_leaf_is_the_first_frame_of_the_application() {
         (
             "line tables only: bare names, the files speak",
             &[
-                "alloc @ /root/.cargo/git/checkouts/riptide/1/allocator/src/global_alloc.rs",
+                "alloc @ /home/someone/.cargo/git/checkouts/riptide/1/allocator/src/global_alloc.rs",
                 "alloc @ $std/alloc/src/alloc.rs",
                 "with_capacity_in<u8, alloc::alloc::Global> @ $std/alloc/src/raw_vec/mod.rs",
                 "collect<shop::Items> @ /home/u/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/iter/traits/iterator.rs",

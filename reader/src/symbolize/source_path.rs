@@ -114,7 +114,7 @@ mod tests {
                 "compiler_builtins::mem::impls",
             ),
             (
-                "/root/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/option.rs",
+                "/home/someone/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/option.rs",
                 "core::option",
             ),
             (
