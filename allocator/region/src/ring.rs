@@ -16,8 +16,9 @@
 //! * *torn*: the process is gone and the record was never finished;
 //! * *in flight*: drawn, not finished yet. Kept aside and looked at again; never waited for.
 //!
-//! So `delivered`, `dropped` and `torn` never say more than the writers would; a record whose writer
-//! has not said yet that it gave up may count as overwritten.
+//! So `delivered`, `dropped` and `torn` never say more than the writers would. What they leave open
+//! counts as overwritten: a record whose writer has not said yet that it gave up, one that was given
+//! up so many laps ago that the slot has forgotten it, and one that a cursor could not keep aside.
 //!
 //! A writer never waits: one that is stopped in the middle of a slot costs the records that
 //! would have gone into this slot, one per lap, each counted.
@@ -170,13 +171,13 @@ impl<'a> Ring<'a> {
                 Class::Overwritten
             };
         }
-        if slot.was_dropped(self.lap(ticket)) {
-            Class::Dropped
-        } else if sequence > published {
-            Class::Overwritten
-        } else {
+        match slot.fate(self.lap(ticket)) {
+            Fate::Dropped => Class::Dropped,
+            _ if sequence > published => Class::Overwritten,
+            // An older writer has held the slot for so long that nobody can tell any more.
+            Fate::Forgotten if sequence != writing(ticket) => Class::Overwritten,
             // Its own writer, or an older one that holds the slot, is at work (or stopped).
-            Class::InFlight
+            Fate::Forgotten | Fate::Unsaid => Class::InFlight,
         }
     }
 }
@@ -265,14 +266,26 @@ impl Slot<'_> {
         }
     }
 
-    /// Whether the ticket of `lap` is known to have been given up.
-    fn was_dropped(&self, lap: u64) -> bool {
+    /// What the slot says of the ticket of `lap`.
+    fn fate(&self, lap: u64) -> Fate {
         // SYNC(ticket-dropped): Acquire; pairs with the Release exchange in `Slot::mark_dropped`.
         let marks = self.dropped.load(Ordering::Acquire);
-        (marks >> LAPS_KEPT)
-            .checked_sub(lap.wrapping_add(1))
-            .is_some_and(|age| age < u64::from(LAPS_KEPT) && marks >> age & 1 == 1)
+        match (marks >> LAPS_KEPT).checked_sub(lap.wrapping_add(1)) {
+            None => Fate::Unsaid,
+            Some(age) if age >= u64::from(LAPS_KEPT) => Fate::Forgotten,
+            Some(age) if marks >> age & 1 == 1 => Fate::Dropped,
+            Some(_) => Fate::Unsaid,
+        }
     }
+}
+
+/// Whether a ticket was given up.
+enum Fate {
+    Dropped,
+    /// Not, or its writer has not said so yet.
+    Unsaid,
+    /// Too many laps ago to tell.
+    Forgotten,
 }
 
 enum Class {
@@ -396,12 +409,12 @@ impl Cursor {
         }
     }
 
-    /// Keeps an unfinished ticket aside; with too many of them the oldest counts as torn.
+    /// Keeps an unfinished ticket aside; with too many of them the oldest counts as overwritten.
     fn keep(&mut self, ticket: u64) {
         if self.pending_len == PENDING_MAX {
             self.pending.rotate_left(1);
             self.pending_len -= 1;
-            self.account.torn += 1;
+            self.account.overwritten += 1;
         }
         if let Some(place) = self.pending.get_mut(self.pending_len) {
             *place = ticket;

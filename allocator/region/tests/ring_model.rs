@@ -19,6 +19,8 @@ use riptide_region::{
 
 /// Unfinished tickets that a cursor keeps aside, as FORMAT.md has it.
 const PENDING_MAX: usize = 64;
+/// Laps of a slot that the slot remembers, as FORMAT.md has it.
+const LAPS_KEPT: u64 = 16;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -65,6 +67,8 @@ struct Journal {
     /// Newest ticket that got hold of a slot.
     holders: BTreeMap<u64, u64>,
     stuck: BTreeMap<u64, bool>,
+    /// Newest ticket of each slot that was given up.
+    newest_dropped: BTreeMap<u64, u64>,
 }
 
 impl Journal {
@@ -81,8 +85,21 @@ impl Journal {
             self.holders.insert(slot, ticket);
         }
         *stuck |= payload.is_none();
+        if fate == Fate::Dropped {
+            self.newest_dropped.insert(slot, ticket);
+        }
         self.fates.push(fate);
         fate
+    }
+
+    /// Whether the slot of a ticket has forgotten whether it was given up, and another holds it.
+    fn has_forgotten(&self, ticket: u64) -> bool {
+        let slot = ticket % self.capacity;
+        self.holders[&slot] != ticket
+            && self
+                .newest_dropped
+                .get(&slot)
+                .is_some_and(|newest| *newest >= ticket + LAPS_KEPT * self.capacity)
     }
 }
 
@@ -112,12 +129,13 @@ impl Watcher {
                         self.account.overwritten += 1;
                     }
                 }
+                _ if journal.has_forgotten(ticket) => self.account.overwritten += 1,
                 Fate::Dropped => self.account.dropped += 1,
                 Fate::Stopped if gone => self.account.torn += 1,
                 Fate::Stopped => {
                     if self.pending.len() == PENDING_MAX {
                         self.pending.pop_front();
-                        self.account.torn += 1;
+                        self.account.overwritten += 1;
                     }
                     self.pending.push_back(ticket);
                 }
@@ -244,4 +262,32 @@ fn drops_of_many_laps_are_told_apart() {
     reader.poll(&ring, true, |_, _| {});
     let account = reader.account();
     assert_eq!((account.dropped, account.torn), (200, 1));
+}
+
+/// A slot that was held for many laps forgets the oldest; those count as overwritten, not as torn.
+#[test]
+fn what_a_slot_has_forgotten_is_not_torn() {
+    let words: Vec<AtomicU64> = (0..RING_HEADER_WORDS + SLOT_WORDS)
+        .map(|_| AtomicU64::new(0))
+        .collect();
+    let ring = Ring::new(&words).unwrap();
+    let mut reader = Cursor::at(0);
+    ring.claim_and_stop();
+    reader.poll(&ring, false, |_, _| {});
+    // Drawn on the held slot, and its writer stopped as well.
+    ring.claim_and_stop();
+    reader.poll(&ring, false, |_, _| {});
+    assert_eq!(reader.account().in_flight, 2);
+    for lap in 0..LAPS_KEPT {
+        assert_eq!(reader.account().in_flight, 2, "after {lap} laps");
+        ring.publish(&[0; 6]);
+        reader.poll(&ring, false, |_, _| {});
+    }
+    assert_eq!(reader.account().in_flight, 1);
+    reader.poll(&ring, true, |_, _| {});
+    let account = reader.account();
+    assert_eq!(
+        (account.dropped, account.overwritten, account.torn),
+        (LAPS_KEPT, 1, 1)
+    );
 }

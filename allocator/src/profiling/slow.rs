@@ -44,7 +44,7 @@ use super::{
     sampler::{self, Decision},
     sys::{self, ErrnoGuard},
     thread_state::{self, ThreadState},
-    unwind::{Stack, stack_bounds},
+    unwind::{Registers, Stack, stack_bounds},
 };
 
 const PAGE: usize = 4096;
@@ -58,10 +58,10 @@ pub(crate) enum Contents {
     Zero,
 }
 
-/// A block that is to be recorded.
-struct Sampled {
-    address: *mut u8,
-    layout: Layout,
+/// A sample that is due.
+struct Sample<'a> {
+    /// Of the entry into the slow path, so that the stack begins with its caller.
+    registers: &'a Registers,
     interval: u64,
     /// Birth of the block that this one continues.
     birth_ns: Option<u64>,
@@ -90,14 +90,19 @@ impl Drop for Busy<'_> {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn alloc(layout: Layout, contents: Contents, on_by_default: bool) -> *mut u8 {
+    let registers = Registers::capture();
     thread_state::with(|state| {
         if let Some((profiler, interval)) = sample_due(state, layout.size(), on_by_default) {
             let start = sys::cycles();
             let _errno = ErrnoGuard::new();
             let _busy = Busy::enter(state);
+            let sample = Sample {
+                registers: &registers,
+                interval,
+                birth_ns: None,
+            };
             // SAFETY: passed on.
-            let address =
-                unsafe { alloc_sampled(profiler, state, layout, contents, interval, None) };
+            let address = unsafe { alloc_sampled(profiler, state, layout, contents, &sample) };
             finish(profiler, state, start);
             address
         } else {
@@ -183,8 +188,7 @@ unsafe fn alloc_sampled(
     state: &ThreadState,
     layout: Layout,
     contents: Contents,
-    interval: u64,
-    birth_ns: Option<u64>,
+    sample: &Sample<'_>,
 ) -> *mut u8 {
     let (size, flags) = marked_request(profiler, layout);
     let zero = if contents == Contents::Zero {
@@ -201,13 +205,7 @@ unsafe fn alloc_sampled(
         // SAFETY: passed on.
         return unsafe { alloc_plain(layout, contents) };
     }
-    let sampled = Sampled {
-        address,
-        layout,
-        interval,
-        birth_ns,
-    };
-    if !record(profiler, state, &sampled) && profiler.arena.is_none() {
+    if !record(profiler, state, address, layout, sample) && profiler.arena.is_none() {
         // Unrecorded it could not be told from an ordinary block of its size.
         // SAFETY: just allocated, and nobody else has it.
         unsafe { dallocx(address.cast(), MALLOCX_TCACHE_NONE) };
@@ -233,25 +231,31 @@ fn marked_request(profiler: &Profiler, layout: Layout) -> (usize, c_int) {
 }
 
 /// Records a block; false when there was no room, which is counted.
-fn record(profiler: &Profiler, state: &ThreadState, sampled: &Sampled) -> bool {
+fn record(
+    profiler: &Profiler,
+    state: &ThreadState,
+    address: *mut u8,
+    layout: Layout,
+    sample: &Sample<'_>,
+) -> bool {
     let counters = profiler.counters();
     let now_ns = sys::now_coarse_ns();
     if state.thread_id.get() == 0 {
         state.thread_id.set(sys::thread_id());
     }
     let thread = state.thread_id.get();
-    let stack = walk(profiler, state, now_ns);
-    let size = sampled.layout.size() as u64;
+    let stack = walk(profiler, state, sample.registers, now_ns);
+    let size = layout.size() as u64;
     counters.add(Counter::Samples, 1);
     profiler.view.stacks.add_allocation(
         stack,
         Weight {
             size,
-            probability: probability(size, sampled.interval),
+            probability: probability(size, sample.interval),
         },
         now_ns,
     );
-    let address = sampled.address as u64;
+    let address = address as u64;
     let number = publish(
         profiler,
         &Event {
@@ -262,7 +266,7 @@ fn record(profiler: &Profiler, state: &ThreadState, sampled: &Sampled) -> bool {
             thread,
             time_ns: now_ns,
             number: 0,
-            interval: sampled.interval,
+            interval: sample.interval,
         },
     );
     let recorded = profiler.records.insert(
@@ -270,40 +274,32 @@ fn record(profiler: &Profiler, state: &ThreadState, sampled: &Sampled) -> bool {
         &LiveBlock {
             address,
             size,
-            align_log2: sampled.layout.align().trailing_zeros() as u8,
+            align_log2: layout.align().trailing_zeros() as u8,
             stack,
             thread,
-            interval: sampled.interval,
-            birth_ns: sampled.birth_ns.unwrap_or(now_ns),
+            interval: sample.interval,
+            birth_ns: sample.birth_ns.unwrap_or(now_ns),
             number,
         },
     );
     match recorded {
         Ok(()) => true,
         Err(Unrecorded::LiveTableFull) => {
-            count_unrecorded(
-                profiler,
-                Counter::UnrecordedLiveTableFull,
-                sampled.layout.size(),
-            );
+            count_unrecorded(profiler, Counter::UnrecordedLiveTableFull, layout.size());
             false
         }
         Err(Unrecorded::LargeTableFull) => {
-            count_unrecorded(
-                profiler,
-                Counter::UnrecordedLargeTableFull,
-                sampled.layout.size(),
-            );
+            count_unrecorded(profiler, Counter::UnrecordedLargeTableFull, layout.size());
             false
         }
     }
 }
 
 #[inline(never)]
-fn walk(profiler: &Profiler, state: &ThreadState, now_ns: u64) -> StackId {
+fn walk(profiler: &Profiler, state: &ThreadState, registers: &Registers, now_ns: u64) -> StackId {
     let counters = profiler.counters();
     let mut stack = Stack::new();
-    profiler.walker.walk(state, counters, &mut stack);
+    profiler.walker.walk(registers, state, counters, &mut stack);
     if stack.frames().is_empty() {
         counters.add(Counter::FailedUnwind, 1);
         return StackId::UNKNOWN;
@@ -459,6 +455,7 @@ pub(crate) unsafe fn realloc(
     due: bool,
     on_by_default: bool,
 ) -> *mut u8 {
+    let registers = Registers::capture();
     thread_state::with(|state| {
         let sample = if due {
             sample_due(state, new_size, on_by_default)
@@ -474,10 +471,15 @@ pub(crate) unsafe fn realloc(
         let start = sys::cycles();
         let _errno = ErrnoGuard::new();
         let was_busy = state.busy.replace(true);
-        let interval = sample.map(|(_, interval)| interval);
+        let sample = sample.map(|(_, interval)| Sample {
+            registers: &registers,
+            interval,
+            birth_ns: None,
+        });
+        let is_sample = sample.is_some();
         // SAFETY: passed on.
-        let moved = unsafe { realloc_marked(profiler, state, address, layout, new_size, interval) };
-        if interval.is_some() {
+        let moved = unsafe { realloc_marked(profiler, state, address, layout, new_size, sample) };
+        if is_sample {
             finish(profiler, state, start);
         }
         state.busy.set(was_busy);
@@ -486,14 +488,14 @@ pub(crate) unsafe fn realloc(
 }
 
 /// # Safety
-/// As for `GlobalAlloc::realloc`. `interval` is there when the new block is to be sampled.
+/// As for `GlobalAlloc::realloc`. `sample` is there when the new block is to be sampled.
 unsafe fn realloc_marked(
     profiler: &Profiler,
     state: &ThreadState,
     address: *mut u8,
     layout: Layout,
     new_size: usize,
-    interval: Option<u64>,
+    mut sample: Option<Sample<'_>>,
 ) -> *mut u8 {
     // SAFETY: the caller's alignment is valid, and the size is below isize::MAX when rounded up to
     // it, as the caller has promised.
@@ -510,14 +512,15 @@ unsafe fn realloc_marked(
         };
     }
     let taken = profiler.records.take(arena, address.addr());
-    let birth_ns = taken
-        .as_ref()
-        .and_then(|taken| taken.block.as_ref())
-        .map(|block| block.birth_ns);
+    if let Some(sample) = &mut sample {
+        let block = taken.as_ref().and_then(|taken| taken.block.as_ref());
+        sample.birth_ns = block.map(|block| block.birth_ns);
+    }
+    let sample = sample.as_ref();
     // SAFETY: passed on; the record has been taken out.
     let moved = unsafe {
         move_block(
-            profiler, state, address, layout, new_layout, interval, birth_ns, in_range,
+            profiler, state, address, layout, new_layout, sample, in_range,
         )
     };
     match (taken, moved.is_null()) {
@@ -533,18 +536,13 @@ unsafe fn realloc_marked(
 ///
 /// # Safety
 /// As for `GlobalAlloc::realloc`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one decision over everything that is known of the old and the new block"
-)]
 unsafe fn move_block(
     profiler: &Profiler,
     state: &ThreadState,
     address: *mut u8,
     layout: Layout,
     new_layout: Layout,
-    interval: Option<u64>,
-    birth_ns: Option<u64>,
+    sample: Option<&Sample<'_>>,
     in_range: bool,
 ) -> *mut u8 {
     let new_is_small = new_layout.size() <= SMALL_MAX;
@@ -556,22 +554,13 @@ unsafe fn move_block(
             let class = unsafe { nallocx(size, flags) };
             // SAFETY: the block is live; its alignment is that of the layout.
             if unsafe { xallocx(address.cast(), size, 0, flags) } == class {
-                if let Some(interval) = interval {
-                    record(
-                        profiler,
-                        state,
-                        &Sampled {
-                            address,
-                            layout: new_layout,
-                            interval,
-                            birth_ns,
-                        },
-                    );
+                if let Some(sample) = sample {
+                    record(profiler, state, address, new_layout, sample);
                 }
                 return address;
             }
         }
-    } else if let Some(interval) = interval
+    } else if let Some(sample) = sample
         && !new_is_small
         && profiler.arena.is_some()
     {
@@ -579,37 +568,19 @@ unsafe fn move_block(
         // SAFETY: the block is live and lies outside the range; size and alignment are valid.
         let moved: *mut u8 = unsafe { rallocx(address.cast(), size, flags) }.cast();
         if !moved.is_null() {
-            record(
-                profiler,
-                state,
-                &Sampled {
-                    address: moved,
-                    layout: new_layout,
-                    interval,
-                    birth_ns,
-                },
-            );
+            record(profiler, state, moved, new_layout, sample);
         }
         return moved;
-    } else if interval.is_none() {
+    } else if sample.is_none() {
         // SAFETY: outside the range, where jemalloc may do as it likes.
         return unsafe { Jemalloc.realloc(address, layout, new_layout.size()) };
     }
-    let Some(interval) = interval else {
+    let Some(sample) = sample else {
         // SAFETY: passed on.
         return unsafe { move_out(address, layout, new_layout) };
     };
     // SAFETY: the size is not zero.
-    let moved = unsafe {
-        alloc_sampled(
-            profiler,
-            state,
-            new_layout,
-            Contents::Any,
-            interval,
-            birth_ns,
-        )
-    };
+    let moved = unsafe { alloc_sampled(profiler, state, new_layout, Contents::Any, sample) };
     if !moved.is_null() {
         // SAFETY: both blocks are live and at least this long, and they do not overlap.
         unsafe {
