@@ -33,6 +33,24 @@ fn a_stripped_program_still_names_its_modules() {
             .any(|frame| frame["module"] == "stripped-victim"),
         "{frames:?}"
     );
+    // The functions are kept apart: each by its own address, none by the profiler's.
+    for name in [
+        "small_boxes",
+        "mixed_sizes",
+        "large_blocks",
+        "zeroed_blocks",
+    ] {
+        let site = sites
+            .iter()
+            .find(|site| site.function.ends_with(name))
+            .unwrap();
+        assert!(
+            rows.iter()
+                .any(|row| row["live_bytes"]["estimate"] == site.bytes),
+            "{name}: {} bytes in none of {rows:?}",
+            site.bytes
+        );
+    }
     for row in rows {
         // An address is no name to be proud of, but never a wrong one.
         let function = row["function"].as_str().unwrap();
