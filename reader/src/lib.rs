@@ -11,9 +11,10 @@
 //! | [`symbolize`] | turns return addresses into frames, in the background |
 //! | [`waterfall`] | from live bytes to RSS, row by row |
 //! | [`size_class`] | jemalloc's size classes |
+//! | [`control`] | asks a running process for another interval |
 //! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |
 //!
-//! **Invariants.** The reader never writes to a region. Whatever a region holds is hostile: it is
+//! **Invariants.** The reader never writes to a region; a control file beside it is all it writes. Whatever a region holds is hostile: it is
 //! bounds-checked, costs bounded time and memory, and cannot make the reader panic; a file that is
 //! truncated while mapped becomes a state, not a signal. The model never sees a process, a file or
 //! a clock: it is fed [`ingest::Observation`]s, so a recording replays through the same code.
@@ -33,6 +34,7 @@
 
 pub mod attach;
 pub mod clock;
+pub mod control;
 pub mod error;
 pub mod estimate;
 pub mod ingest;

@@ -20,6 +20,7 @@ mod limits;
 mod refusals;
 mod resource_limits;
 mod ring;
+mod set;
 mod symbols;
 mod threads;
 mod truth;

@@ -19,6 +19,7 @@ mod error;
 mod list;
 mod memory;
 mod output;
+mod set;
 mod table;
 mod top;
 
@@ -49,6 +50,8 @@ enum Subcommands {
     Top(top::Args),
     /// Prints where the memory goes, from live bytes to RSS
     Memory(memory::Args),
+    /// Changes the sampling of a running process
+    Set(set::Args),
     /// Starts a bundled service with one leak, and shows it
     Demo(demo::Args),
     /// Checks what can keep a target from being seen or read well
@@ -95,6 +98,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
+        Some(Subcommands::Set(args)) => set::run(&args, &mut out),
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
     }
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["list", "top", "memory", "demo", "doctor"] {
+        for command in ["list", "top", "memory", "set", "demo", "doctor"] {
             assert!(help.contains(command), "{help}");
         }
         assert!(!help.contains("demo-service"), "{help}");

@@ -11,6 +11,7 @@
 //! | [`ring`], [`event`] | the journal | any thread, never waiting |
 //! | [`module_table`], [`status`] | executable mappings; process and jemalloc figures | one thread at a time |
 //! | [`counters`] | counts by cause, gauges | any thread |
+//! | [`control`] | what a user asks of a running process, in a file of its own | the region's owner |
 //! | [`view`] | all of them, checked against the file | — |
 //!
 //! **Invariants.** Whatever another process can write is an atomic word. Readers only load. No
@@ -20,6 +21,7 @@
 //! `FORMAT.md` beside this crate has the byte tables and the version history.
 #![cfg_attr(not(loom), no_std)]
 
+pub mod control;
 pub mod counters;
 pub mod event;
 pub mod header;

@@ -3,7 +3,8 @@
 //! Once a tick the measured cost of the slow path is set against the process's CPU time since the
 //! tick before. Cost is inversely proportional to the interval, so the interval that would have
 //! met the budget is `interval · cost / budget`. The interval also doubles when the live table
-//! fills up. Estimates stay unbiased: every record carries the interval that it was drawn with.
+//! fills up. An interval that a user asks for while the process runs (the control file) stands as long
+//! as it is asked for, whatever it costs. Estimates stay unbiased: every record carries the interval that it was drawn with.
 
 use super::config::{Budget, Config, INTERVAL_MAX, INTERVAL_MIN};
 
@@ -29,6 +30,8 @@ pub(crate) struct Controller {
     by_hand: bool,
     steps_taken: usize,
     pending: Measured,
+    /// Interval before a user asked for another.
+    before_asked: Option<u64>,
 }
 
 impl Controller {
@@ -39,19 +42,30 @@ impl Controller {
             by_hand: config.interval_is_explicit,
             steps_taken: 0,
             pending: Measured::default(),
+            before_asked: None,
         }
     }
 
     /// The budget in parts per million of the CPU, 0 when the interval is fixed.
     pub(crate) fn budget_ppm(&self) -> u64 {
         match self.budget {
+            _ if self.before_asked.is_some() => 0,
             Budget::Fixed => 0,
             Budget::AtMost(ppm) | Budget::Target(ppm) => ppm,
         }
     }
 
-    /// The interval to use from now on.
-    pub(crate) fn next(&mut self, interval: u64, measured: Measured) -> u64 {
+    /// The interval to use from now on; `asked` is what a user wants for the time being.
+    pub(crate) fn next(&mut self, interval: u64, asked: Option<u64>, measured: Measured) -> u64 {
+        if let Some(asked) = asked {
+            self.before_asked.get_or_insert(interval);
+            return asked;
+        }
+        if let Some(before) = self.before_asked.take() {
+            // What the other interval has cost says nothing of this one.
+            self.pending = Measured::default();
+            return before;
+        }
         let interval = self.by_occupancy(interval, measured.occupancy_percent);
         let (ppm, low) = match self.budget {
             Budget::Fixed => return interval,
@@ -112,6 +126,7 @@ mod tests {
             by_hand,
             steps_taken: 0,
             pending: Measured::default(),
+            before_asked: None,
         }
     }
 
@@ -122,6 +137,7 @@ mod tests {
             let cost_ns = cost_at_start * (512 << 10) / interval;
             interval = controller.next(
                 interval,
+                None,
                 Measured {
                     cost_ns,
                     cpu_ns: 1_000_000_000,
@@ -163,10 +179,25 @@ mod tests {
             occupancy_percent: percent,
             ..Measured::default()
         };
-        assert_eq!(controller.next(1 << 20, at(59)), 1 << 20);
-        assert_eq!(controller.next(1 << 20, at(60)), 2 << 20);
-        assert_eq!(controller.next(2 << 20, at(70)), 2 << 20);
-        assert_eq!(controller.next(2 << 20, at(80)), 4 << 20);
-        assert_eq!(controller.next(4 << 20, at(100)), 4 << 20);
+        assert_eq!(controller.next(1 << 20, None, at(59)), 1 << 20);
+        assert_eq!(controller.next(1 << 20, None, at(60)), 2 << 20);
+        assert_eq!(controller.next(2 << 20, None, at(70)), 2 << 20);
+        assert_eq!(controller.next(2 << 20, None, at(80)), 4 << 20);
+        assert_eq!(controller.next(4 << 20, None, at(100)), 4 << 20);
+    }
+
+    #[test]
+    fn what_a_user_asks_for_stands_until_it_is_taken_back() {
+        let mut busy = controller(Budget::AtMost(5_000), false);
+        let dear = Measured {
+            cost_ns: 900_000_000,
+            cpu_ns: 1_000_000_000,
+            occupancy_percent: 90,
+        };
+        assert_eq!(busy.next(1 << 20, Some(4_096), dear), 4_096);
+        assert_eq!(busy.budget_ppm(), 0, "nothing else moves the interval");
+        assert_eq!(busy.next(4_096, Some(1), dear), 1);
+        assert_eq!(busy.next(1, None, dear), 1 << 20, "as it was before");
+        assert_eq!(busy.budget_ppm(), 5_000);
     }
 }

@@ -11,6 +11,7 @@ use core::{
 };
 
 use riptide_region::{
+    control,
     header::CONFIG_ERROR_MAX_BYTES,
     layout::{REGION_MAX_BYTES, REGION_MIN_BYTES},
 };
@@ -25,8 +26,6 @@ pub(crate) const INTERVAL_MIN: u64 = 4 << 10;
 pub(crate) const INTERVAL_MAX: u64 = 64 << 20;
 /// Share of the process's CPU time, in parts per million, without other wishes.
 const DEFAULT_BUDGET_PPM: u64 = 5_000;
-/// Largest interval that the journal can note.
-const EXPLICIT_INTERVAL_MAX: u64 = u32::MAX as u64;
 const DIRECTORY_MAX_BYTES: usize = 512;
 
 /// How the interval is chosen.
@@ -127,7 +126,7 @@ impl Config {
                     fits
                 }
                 b"RIPTIDE_SAMPLE_INTERVAL" => parse_size(value)
-                    .filter(|size| (1..=EXPLICIT_INTERVAL_MAX).contains(size))
+                    .filter(|size| (1..=control::INTERVAL_MAX).contains(size))
                     .map(|size| {
                         config.interval = size;
                         config.interval_is_explicit = true;

@@ -12,6 +12,7 @@
 use core::{ffi::CStr, mem::MaybeUninit, ptr, sync::atomic::AtomicU64};
 
 use riptide_region::{
+    control::{self, CONTROL_BYTES, Control},
     header::{FLAG_CAPPED, FLAG_DENSE, FLAG_TMPFS, Header},
     layout::{Plan, REGION_DEFAULT_BYTES, REGION_MIN_BYTES},
     view::View,
@@ -91,6 +92,7 @@ impl Refusal {
 pub(crate) struct MappedRegion {
     pub(crate) view: View<'static>,
     path: Text<PATH_BYTES>,
+    control_path: Text<PATH_BYTES>,
 }
 
 impl MappedRegion {
@@ -132,13 +134,34 @@ impl MappedRegion {
         for part in [directory.path.bytes(), b"/", name.bytes()] {
             path.push(part);
         }
-        Ok(Self { view, path })
+        let mut control_path = Text::new();
+        for part in [path.bytes(), control::SUFFIX.as_bytes()] {
+            control_path.push(part);
+        }
+        Ok(Self {
+            view,
+            path,
+            control_path,
+        })
     }
 
-    /// Takes the file away. The mapping stays: other threads may still write.
+    /// Takes the file away, and the control file. The mapping stays: other threads may still write.
     pub(crate) fn unlink(&self) {
-        // SAFETY: the path ends in a zero byte.
-        unsafe { libc::unlink(self.path.as_c_str().as_ptr()) };
+        for path in [&self.path, &self.control_path] {
+            // SAFETY: the path ends in a zero byte.
+            unsafe { libc::unlink(path.as_c_str().as_ptr()) };
+        }
+    }
+
+    /// What the control file asks for, if it is there, whole, and nobody else's.
+    pub(crate) fn control(&self) -> Option<Control> {
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = File::open_at(libc::AT_FDCWD, self.control_path.as_c_str(), flags, 0)?;
+        let mut bytes = [0; CONTROL_BYTES + 1];
+        let len = file
+            .is_ours_alone()
+            .then(|| file.read_at(&mut bytes, 0))??;
+        Control::decode(bytes.get(..len)?)
     }
 }
 
@@ -193,6 +216,8 @@ impl Directory {
                 .f_bavail
                 .saturating_mul(statistics.f_bsize as u64)
         };
+        // The program may change its directory: the way from the root stays.
+        let path = path_of(&file).unwrap_or(path);
         Ok(Self {
             file,
             path,
@@ -257,6 +282,20 @@ impl Directory {
             Err(Refusal::Create)
         }
     }
+}
+
+/// The path of an opened directory from the root.
+fn path_of(directory: &File) -> Option<Text<PATH_BYTES>> {
+    let mut link = Text::<64>::new();
+    link.push(b"/proc/self/fd/");
+    link.push_number(u64::try_from(directory.raw()).ok()?);
+    let mut buffer = [0; PATH_BYTES - 128];
+    let len = sys::read_link(link.as_c_str(), &mut buffer)?;
+    let path = buffer.get(..len).filter(|path| path.starts_with(b"/"))?;
+    let mut text = Text::new();
+    // One that fills the buffer may have been cut.
+    (len < buffer.len()).then(|| text.push(path))?;
+    Some(text)
 }
 
 /// Whether a directory is ours alone.

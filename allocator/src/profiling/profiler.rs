@@ -34,7 +34,7 @@ use super::{
 };
 
 /// Smallest interval where sampled blocks are told by their alignment: each takes a page.
-const PAGE_ALIGNED_INTERVAL_MIN: u64 = 64 << 10;
+pub(crate) const PAGE_ALIGNED_INTERVAL_MIN: u64 = 64 << 10;
 
 pub(crate) struct Profiler {
     pub(crate) config: &'static Config,
@@ -45,7 +45,7 @@ pub(crate) struct Profiler {
     pub(crate) walker: StackWalker,
     pub(crate) ticker: Ticker,
     pub(crate) costs: Costs,
-    region: MappedRegion,
+    pub(crate) region: MappedRegion,
     owner: Owner,
 }
 

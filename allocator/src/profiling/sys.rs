@@ -125,6 +125,15 @@ impl File {
         id(self).is_some_and(|ours| id(other) == Some(ours))
     }
 
+    /// Whether this is a plain file of the process's own user that nobody else can write.
+    pub(crate) fn is_ours_alone(&self) -> bool {
+        self.stat().is_some_and(|stat| {
+            stat.st_mode & libc::S_IFMT == libc::S_IFREG
+                && stat.st_uid == user_id()
+                && stat.st_mode & 0o022 == 0
+        })
+    }
+
     fn stat(&self) -> Option<libc::stat> {
         let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the target is large enough for a stat.

@@ -20,7 +20,7 @@ use super::{
     config::Config,
     jemalloc_stats::JemallocStats,
     map::CgroupMemory,
-    profiler::{self, Profiler},
+    profiler::{self, PAGE_ALIGNED_INTERVAL_MIN, Profiler},
     sampler, sys,
     unwind::modules::Modules,
 };
@@ -252,7 +252,8 @@ impl State {
         self.status.cpu_ns = Some(cpu);
 
         let interval = sampler::interval();
-        let next = self.controller.next(interval, measured);
+        let asked = asked_interval(profiler, now_ns);
+        let next = self.controller.next(interval, asked, measured);
         if next != interval {
             sampler::set_interval(next);
         }
@@ -298,6 +299,17 @@ impl State {
             status.set_cgroup_path(cgroup.as_ref().map_or(b"", |cgroup| cgroup.path()));
         }
     }
+}
+
+/// The interval that a user asks for, as far as this process can take it.
+fn asked_interval(profiler: &Profiler, now_ns: u64) -> Option<u64> {
+    let control = profiler.region.control()?;
+    let lowest = if profiler.arena.is_some() {
+        1
+    } else {
+        PAGE_ALIGNED_INTERVAL_MIN
+    };
+    (now_ns < control.until_ns).then(|| control.interval.max(lowest))
 }
 
 /// Virtual size and resident set in bytes.
