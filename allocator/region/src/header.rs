@@ -17,7 +17,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"RIPTIDE1") ^ 0xa5a5_5a5a_c3c3_3c3c;
 /// Layouts with another major version are refused.
 pub const ABI_MAJOR: u16 = 1;
 /// A higher minor version only adds sections, fields behind the known ones, counters and kinds.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 /// What a reader of the same byte order reads.
 pub const ENDIAN_MARK: u16 = 0x0102;
 /// Bytes of the header page.

@@ -8,6 +8,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
+    bins::BINS_WORDS,
     counters::COUNTER_WORDS,
     header::{HEADER_PAGE_BYTES, SECTIONS_MAX},
     live_table, module_table, ring, stack_table,
@@ -48,6 +49,8 @@ pub enum SectionKind {
     Live = 7,
     /// One shard of the journal: a [`ring`]
     Ring = 8,
+    /// [`bins`](crate::bins); since 1.1
+    Bins = 9,
 }
 
 impl SectionKind {
@@ -74,15 +77,27 @@ impl SectionKind {
                 ring::SLOT_WORDS as u64 * 8,
                 RING_FIELDS,
             ),
+            Self::Bins => (0, BINS_WORDS as u64 * 8, &[0, 8, 16, 24, 32]),
+        }
+    }
+
+    /// How many of the fields every region has; later ones came with a minor version.
+    #[must_use]
+    pub const fn first_fields(self) -> usize {
+        match self {
+            Self::Status => STATUS_FIELDS_1_0,
+            _ => self.shape().2.len(),
         }
     }
 }
 
-/// sequence, then the fields of `Status` in their order, then path length and path.
+/// sequence, then the fields of `Status` in their order, then path length and path. Since 1.1:
+/// rss_shared, thread_caches, ring_heads.
 const STATUS_FIELDS: &[u16] = &[
     0, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152, 160, 168,
-    200, 208,
+    200, 208, 176, 184, 528,
 ];
+const STATUS_FIELDS_1_0: usize = 24;
 /// sequence, text_start, text_end, file_offset, bias, valid_from, valid_to, lengths, build_id, path.
 const MODULE_FIELDS: &[u16] = &[0, 8, 16, 24, 32, 40, 48, 56, 64, 96];
 /// ready, hash, first_seen, last_seen, samples, sampled_bytes, freed_samples, freed_sampled_bytes,
@@ -194,6 +209,7 @@ impl Plan {
             0,
             modules * module_table::ENTRY_WORDS as u64 * WORD_BYTES,
         );
+        add(SectionKind::Bins, 0, BINS_WORDS as u64 * WORD_BYTES);
         add(SectionKind::Live, 0, share(live));
         add(SectionKind::StackEntries, 0, share(entries));
         let stacks = share(entries) / (stack_table::ENTRY_WORDS as u64 * WORD_BYTES);

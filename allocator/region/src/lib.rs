@@ -9,7 +9,7 @@
 //! | [`live_table`] | live sampled blocks | whoever owns the block |
 //! | [`stack_table`] | interned stacks and their totals | any thread |
 //! | [`ring`], [`event`] | the journal | any thread, never waiting |
-//! | [`module_table`], [`status`] | executable mappings; process and jemalloc figures | one thread at a time |
+//! | [`module_table`], [`status`], [`bins`] | executable mappings; process and jemalloc figures | one thread at a time |
 //! | [`counters`] | counts by cause, gauges | any thread |
 //! | [`control`] | what a user asks of a running process, in a file of its own | the region's owner |
 //! | [`view`] | all of them, checked against the file | — |
@@ -21,6 +21,7 @@
 //! `FORMAT.md` beside this crate has the byte tables and the version history.
 #![cfg_attr(not(loom), no_std)]
 
+pub mod bins;
 pub mod control;
 pub mod counters;
 pub mod event;

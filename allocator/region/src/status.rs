@@ -15,7 +15,10 @@ pub const CGROUP_PATH_MAX_BYTES: usize = 40 * 8;
 
 const FIELDS: usize = 24;
 const PATH_WORDS: usize = CGROUP_PATH_MAX_BYTES / 8;
-const PAYLOAD_WORDS: usize = FIELDS + 1 + PATH_WORDS;
+/// Rings whose heads are kept: as many as a region has at most.
+pub const RING_HEADS: usize = 8;
+const HEADS_AT: usize = FIELDS + 1 + PATH_WORDS;
+const PAYLOAD_WORDS: usize = HEADS_AT + RING_HEADS;
 const _: () = assert!(PAYLOAD_WORDS < STATUS_WORDS);
 
 /// The value of a figure that is not known.
@@ -66,6 +69,13 @@ pub struct Status {
     pub reserved_range: Option<u64>,
     /// Of it, what is committed to sampled blocks.
     pub committed_range: Option<u64>,
+    /// Resident pages of files and shared memory (`RssFile` + `RssShmem`).
+    pub rss_shared: Option<u64>,
+    /// Free blocks in the caches of threads: part of `allocated`.
+    pub thread_caches: Option<u64>,
+    /// Head of each ring at the last jemalloc epoch: samples with older tickets were made before
+    /// it. Births are too coarse to tell.
+    pub ring_heads: [Option<u64>; RING_HEADS],
     /// The memory cgroup's path, as `/proc/self/cgroup` gives it.
     cgroup_path: [u8; CGROUP_PATH_MAX_BYTES],
     cgroup_path_len: u16,
@@ -121,6 +131,8 @@ impl Status {
             self.arenas,
             self.reserved_range,
             self.committed_range,
+            self.rss_shared,
+            self.thread_caches,
         ];
         let mut words = [UNKNOWN; PAYLOAD_WORDS];
         for (word, field) in words.iter_mut().zip(fields) {
@@ -133,6 +145,10 @@ impl Status {
         let tail = core::iter::once(u64::from(self.cgroup_path_len)).chain(path);
         for (word, value) in words.iter_mut().skip(FIELDS).zip(tail) {
             *word = value;
+        }
+        for (word, head) in words.iter_mut().skip(HEADS_AT).zip(self.ring_heads) {
+            // 0 is not known: so a region of version 1.0 has it.
+            *word = head.map_or(0, |head| head.saturating_add(1));
         }
         words
     }
@@ -162,6 +178,9 @@ impl Status {
             arenas: next(),
             reserved_range: next(),
             committed_range: next(),
+            rss_shared: next(),
+            thread_caches: next(),
+            ring_heads: [None; RING_HEADS],
             cgroup_path: [0; CGROUP_PATH_MAX_BYTES],
             cgroup_path_len: 0,
         };
@@ -176,6 +195,13 @@ impl Status {
             {
                 *to = from;
             }
+        }
+        for (head, word) in status
+            .ring_heads
+            .iter_mut()
+            .zip(words.iter().skip(HEADS_AT))
+        {
+            *head = word.checked_sub(1).filter(|_| *word != UNKNOWN);
         }
         status
     }

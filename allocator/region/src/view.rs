@@ -4,6 +4,7 @@
 //! Everything that comes out of a region is checked twice: here, and each time an index is used.
 
 use crate::{
+    bins::Bins,
     counters::Counters,
     header::{
         self, ABI_MAJOR, ENDIAN_MARK, HEADER_BYTES, HEADER_PAGE_BYTES, Header, MAGIC, SECTIONS_MAX,
@@ -60,6 +61,7 @@ pub enum ViewError {
 pub struct View<'a> {
     words: &'a [AtomicU64],
     status: &'a [AtomicU64],
+    bins: Option<&'a [AtomicU64]>,
     /// Counters and gauges.
     pub counters: Counters<'a>,
     /// Executable mappings.
@@ -173,6 +175,10 @@ impl<'a> View<'a> {
         Ok(Self {
             words,
             status: find(SectionKind::Status, 0)?,
+            bins: match find(SectionKind::Bins, 0) {
+                Err(ViewError::MissingSection { .. }) => None,
+                found => Some(found?),
+            },
             counters: Counters::new(find(SectionKind::Counters, 0)?),
             modules: ModuleTable::new(find(SectionKind::Modules, 0)?)
                 .ok_or_else(bad(SectionKind::Modules))?,
@@ -215,6 +221,19 @@ impl<'a> View<'a> {
         status.publish(self.status);
     }
 
+    /// How full the size classes were when the target last looked; none in a region of version 1.0.
+    #[must_use]
+    pub fn bins(&self) -> Bins {
+        self.bins.map_or_else(Bins::default, Bins::read)
+    }
+
+    /// Publishes how full the size classes are. One writer at a time.
+    pub fn publish_bins(&self, bins: &Bins) {
+        if let Some(section) = self.bins {
+            bins.publish(section);
+        }
+    }
+
     /// The shards of the journal.
     pub fn rings(&self) -> impl Iterator<Item = Ring<'a>> {
         self.rings.into_iter().flatten()
@@ -241,8 +260,10 @@ fn section_words<'a>(
     if u64::from(section.stride) != stride || u64::from(section.header_bytes) != header {
         return None;
     }
-    if section.fields.get(..fields.len())? != fields
-        || (section.field_count as usize) < fields.len()
+    // A region of an older minor version describes fewer fields; the rest of its words are 0.
+    let described = (section.field_count as usize).min(fields.len());
+    if described < kind.first_fields()
+        || section.fields.get(..described)? != fields.get(..described)?
     {
         return None;
     }

@@ -17,6 +17,7 @@
 use std::{fmt::Write as _, fs, mem::offset_of, path::PathBuf};
 
 use riptide_region::{
+    bins::{Bin, Bins},
     counters::{COUNTER_WORDS, Counter, Gauge, Marking, Unwinder},
     header::{
         ABI_MAJOR, ABI_MINOR, ENDIAN_MARK, FLAG_CAPPED, FLAG_DENSE, FLAG_TMPFS, HEADER_BYTES,
@@ -53,10 +54,10 @@ macro_rules! fields {
     }};
 }
 
-const KINDS: [(SectionKind, &str); 8] = [
+const KINDS: [(SectionKind, &str); 9] = [
     (
         SectionKind::Status,
-        "sequence time_ns rss virtual_size cpu_ns cgroup_version cgroup_limit cgroup_usage cgroup_oom_kills allocated active metadata resident mapped retained dirty muzzy epoch_ns epoch_time_ns arenas reserved_range committed_range cgroup_path_length cgroup_path",
+        "sequence time_ns rss virtual_size cpu_ns cgroup_version cgroup_limit cgroup_usage cgroup_oom_kills allocated active metadata resident mapped retained dirty muzzy epoch_ns epoch_time_ns arenas reserved_range committed_range cgroup_path_length cgroup_path rss_shared thread_caches ring_heads",
     ),
     (SectionKind::Counters, "value"),
     (
@@ -77,6 +78,7 @@ const KINDS: [(SectionKind, &str); 8] = [
         SectionKind::Ring,
         "sequence dropped kind_and_size address stack_and_thread time_ns number interval_and_lifetime",
     ),
+    (SectionKind::Bins, "sequence time_ns took_ns count bins"),
 ];
 
 /// Every variant of an enum; a variant that is missing here does not compile.
@@ -102,7 +104,7 @@ const PLANS: [(&str, u64, bool); 3] = [
 
 fn tables() -> Vec<Table> {
     let kinds = every!(
-        SectionKind: Status, Counters, Modules, StackIndex, StackEntries, StackFrames, Live, Ring
+        SectionKind: Status, Counters, Modules, StackIndex, StackEntries, StackFrames, Live, Ring, Bins
     );
     assert_eq!(kinds, KINDS.map(|(kind, _)| kind));
     let [init, ready, exited] = every!(State: Init, Ready, Exited);
@@ -488,6 +490,9 @@ fn status_fields_lie_where_the_table_says() {
         &mut status.epoch_time_ns,
         &mut status.arenas,
         &mut status.reserved_range,
+        &mut status.committed_range,
+        &mut status.rss_shared,
+        &mut status.thread_caches,
     ]
     .into_iter()
     .enumerate()
@@ -495,10 +500,62 @@ fn status_fields_lie_where_the_table_says() {
         *field = Some(place as u64 + 1);
     }
     status.set_cgroup_path(b"/system.");
+    status.ring_heads[0] = Some(40);
     status.publish(&words);
-    let mut expected: Vec<u64> = std::iter::once(2).chain(1..=20).collect();
-    expected.extend([u64::MAX, 8, u64::from_le_bytes(*b"/system.")]);
+    let mut expected: Vec<u64> = std::iter::once(2).chain(1..=21).collect();
+    expected.extend([8, u64::from_le_bytes(*b"/system."), 22, 23, 41]);
     assert_eq!(element(SectionKind::Status, &words), expected);
+}
+
+#[test]
+fn bin_fields_lie_where_the_table_says() {
+    let words = words(256);
+    let mut bins = Bins::at(7);
+    bins.took_ns = 8;
+    bins.push(Bin {
+        size: 16,
+        slab_bytes: 4096,
+        slab_blocks: 256,
+        blocks: 5,
+        slabs: 2,
+        nonfull_slabs: 1,
+    });
+    bins.publish(&words);
+    assert_eq!(element(SectionKind::Bins, &words), [2, 7, 8, 1, 16]);
+    let bin: Vec<u64> = words[4..10]
+        .iter()
+        .map(|word| word.load(Ordering::Relaxed))
+        .collect();
+    assert_eq!(bin, [16, 4096, 256, 5, 2, 1]);
+    assert_eq!(Bins::read(&words), bins);
+}
+
+/// A region of version 1.0 has neither the later fields of the status nor the section of bins.
+#[test]
+fn a_region_of_the_first_version_is_read() {
+    use riptide_region::view::View;
+    let plan = Plan::new(REGION_MIN_BYTES, false).unwrap();
+    let words = words(plan.region_bytes as usize / 8);
+    let header = bytemuck::Zeroable::zeroed();
+    let view = View::create(&words, &plan, &header).unwrap();
+    let mut status = Status::default();
+    status.rss = Some(5);
+    view.publish_status(&status);
+    for (place, section) in plan.sections().iter().enumerate() {
+        let start = HEADER_BYTES / 8 + place * 16;
+        if section.kind == SectionKind::Bins as u32 {
+            words[start].store(77, Ordering::Relaxed);
+        } else if section.kind == SectionKind::Status as u32 {
+            words[start + 5].store(24, Ordering::Relaxed);
+        }
+    }
+    let view = View::open(&words).unwrap();
+    assert_eq!(view.status(), status);
+    assert_eq!(view.bins(), Bins::default());
+    // Fewer fields than any version had.
+    let status_entry = HEADER_BYTES / 8;
+    words[status_entry + 5].store(23, Ordering::Relaxed);
+    assert!(View::open(&words).is_err());
 }
 
 #[test]

@@ -386,7 +386,8 @@ pub(crate) struct CgroupMemory {
     pub(crate) version: u64,
     /// Smallest limit on the way to the root.
     pub(crate) limit: Option<u64>,
-    /// Usage of the process's own group.
+    /// Usage of the process's own group; of the nearest one above it that can be seen (a container
+    /// sees no deeper than its own root).
     pub(crate) usage: Option<u64>,
     pub(crate) oom_kills: Option<u64>,
     /// Smallest distance from a limit on the way to the root.
@@ -438,11 +439,11 @@ impl CgroupMemory {
         };
         group.path.push(path);
         let mut level = path.strip_suffix(b"/").unwrap_or(path);
-        for depth in 0..16 {
+        for _ in 0..16 {
             let usage = number_in(mount, level, usage_name);
             // Version 1 says "no limit" with a number near 2^63.
             let limit = number_in(mount, level, limit_name).filter(|limit| *limit < 1 << 60);
-            if depth == 0 {
+            if group.usage.is_none() {
                 group.usage = usage;
                 group.oom_kills = oom_kills(version, mount, level);
             }

@@ -180,7 +180,15 @@ pub(crate) fn map_private(bytes: usize, protection: i32) -> Option<*mut u8> {
             0,
         )
     };
-    (address != libc::MAP_FAILED).then_some(address.cast())
+    if address == libc::MAP_FAILED {
+        return None;
+    }
+    if protection != libc::PROT_NONE {
+        // The shim's own tables: of no use in a core dump, and so the kernel does not merge them with
+        // jemalloc's mappings, which a reader counts.
+        advise(address.cast(), bytes, libc::MADV_DONTDUMP);
+    }
+    Some(address.cast())
 }
 
 /// Private zeroed memory for `count` values of `T`, never given back.

@@ -173,7 +173,7 @@ impl Ticker {
             state.status_due_ns = 0;
             state.cgroup_due_ns = 0;
             state.modules_due_ns = 0;
-            state.jemalloc = JemallocStats::default();
+            state.jemalloc.hurry();
         }
         let young = now_ns.saturating_sub(state.start_ns) < YOUNG_NS;
         let tick_ns = if young { YOUNG_TICK_NS } else { TICK_NS };
@@ -283,8 +283,11 @@ impl State {
     fn describe(&mut self, profiler: &Profiler, now_ns: u64) {
         let status = &mut self.status;
         status.time_ns = Some(now_ns);
-        (status.virtual_size, status.rss) = statm().unzip();
-        self.jemalloc.update(status, now_ns);
+        let statm = statm();
+        status.virtual_size = statm.map(|[bytes, ..]| bytes);
+        status.rss = statm.map(|[_, bytes, _]| bytes);
+        status.rss_shared = statm.map(|[.., bytes]| bytes);
+        self.jemalloc.update(&profiler.view, status, now_ns);
         if let Some(arena) = &profiler.arena {
             status.reserved_range = Some(arena.reserved_bytes() as u64);
             status.committed_range = Some(arena.opened_bytes() as u64);
@@ -312,17 +315,15 @@ fn asked_interval(profiler: &Profiler, now_ns: u64) -> Option<u64> {
     (now_ns < control.until_ns).then(|| control.interval.max(lowest))
 }
 
-/// Virtual size and resident set in bytes.
-fn statm() -> Option<(u64, u64)> {
+/// Virtual size, resident set, and what of it belongs to files and shared memory, in bytes.
+fn statm() -> Option<[u64; 3]> {
     let mut buffer = [0; 128];
     let text = sys::read_file(c"/proc/self/statm", &mut buffer)?;
     let mut pages = text
         .split(|byte| *byte == b' ')
         .map_while(sys::parse_number);
-    Some((
-        pages.next()?.checked_mul(PAGE_BYTES)?,
-        pages.next()?.checked_mul(PAGE_BYTES)?,
-    ))
+    let mut next = || pages.next()?.checked_mul(PAGE_BYTES);
+    Some([next()?, next()?, next()?])
 }
 
 fn cpu_ns() -> u64 {
