@@ -8,11 +8,13 @@
 //! | `mapping`, `fault` | the file as atomic words; truncation is not fatal |
 //! | `identity`, `target` | whose region it is and whether that process lives |
 //! | `process` | `/proc` |
+//! | `cgroup` | limit and usage of a process's memory cgroup |
 //!
 //! **Invariant.** Nothing here changes a file, a process or the system.
 
 use std::path::PathBuf;
 
+pub(crate) mod cgroup;
 mod discover;
 mod fault;
 mod identity;
@@ -22,6 +24,7 @@ pub(crate) mod region;
 mod resolve;
 pub(crate) mod target;
 
+pub use cgroup::CgroupMemory;
 use process::Proc;
 
 use crate::{clock::SystemClock, error::ReaderError, profile::TargetInfo};

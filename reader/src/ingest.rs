@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | `stacks` | interned stacks, merged by content |
+//! | `recent` | frees since jemalloc's figures were taken |
 //!
 //! Two speeds: [`Ingest::drain`] follows the journal and is cheap enough for ten times a second;
 //! [`Ingest::read_tables`] looks at every live record and every stack's totals.
@@ -12,6 +13,7 @@
 //! come from the tables.
 
 use riptide_region::{
+    bins::Bins,
     counters::{Counter, Gauge, Marking, Unwinder},
     event::Event,
     live_table::Slot,
@@ -22,8 +24,10 @@ use riptide_region::{
     view::View,
 };
 
+mod recent;
 mod stacks;
 
+pub use recent::{Freed, RecentFrees, is_after_epoch};
 pub use stacks::{Stack, StackBook, StackIndex};
 
 /// One live sampled block.
@@ -207,6 +211,10 @@ pub struct Observation {
     pub counts: Counts,
     /// The target's last status.
     pub status: Status,
+    /// How full jemalloc's size classes were when the target last looked.
+    pub bins: Bins,
+    /// Frees since jemalloc's figures were taken.
+    pub recent_frees: RecentFrees,
     /// Executable mappings.
     pub modules: Vec<Module>,
     /// Ring records by what became of them, since this reader attached.
@@ -220,6 +228,7 @@ pub struct Ingest {
     /// What the cursors had counted when the reader attached: history is not held against it.
     before: Account,
     events: Vec<Event>,
+    recent: RecentFrees,
     unknown_events: u64,
     /// Counters at the last look at the tables, and whether a second look found them unchanged.
     settled: Option<(u64, u64, bool)>,
@@ -229,17 +238,15 @@ impl Ingest {
     /// Begins at the next event of each ring, or at the oldest one that is still there.
     #[must_use]
     pub fn new(view: &View<'_>, history: bool) -> Self {
-        let cursors = view.rings().map(|ring| {
-            if history {
-                Cursor::oldest(&ring)
-            } else {
-                Cursor::at(ring.head())
-            }
-        });
+        // The journal is read back in any case: for the frees in it.
+        let cursors: Vec<_> = view.rings().map(|ring| Cursor::oldest(&ring)).collect();
+        let mut recent = RecentFrees::default();
+        recent.begin(cursors.iter().map(Cursor::start).collect());
         let mut ingest = Self {
-            cursors: cursors.collect(),
+            cursors,
             before: Account::default(),
             events: Vec::new(),
+            recent,
             unknown_events: 0,
             settled: None,
         };
@@ -249,8 +256,33 @@ impl Ingest {
                 in_flight: 0,
                 ..ingest.sum()
             };
+        } else {
+            ingest.begin_here();
         }
         ingest
+    }
+
+    /// Forgets what was read so far, but for the frees.
+    fn begin_here(&mut self) {
+        for (shard, cursor) in self.cursors.iter_mut().enumerate() {
+            let account = cursor.account();
+            let read = [
+                account.delivered,
+                account.overwritten,
+                account.dropped,
+                account.torn,
+                account.in_flight,
+            ];
+            let next = read
+                .iter()
+                .fold(cursor.start(), |sum, count| sum.saturating_add(*count));
+            if account.in_flight > 0 {
+                self.recent.lost(shard, next);
+            }
+            *cursor = Cursor::at(next);
+        }
+        self.events.clear();
+        self.unknown_events = 0;
     }
 
     /// Reads what the rings have got since the last time. `writers_gone` says that nobody writes any
@@ -258,13 +290,24 @@ impl Ingest {
     pub fn drain(&mut self, view: &View<'_>, writers_gone: bool) {
         self.events.clear();
         let mut unknown = 0;
-        for (cursor, ring) in self.cursors.iter_mut().zip(view.rings()) {
-            cursor.poll(&ring, writers_gone, |_, payload| {
+        for (shard, (cursor, ring)) in self.cursors.iter_mut().zip(view.rings()).enumerate() {
+            let lost = |cursor: &Cursor| {
+                let account = cursor.account();
+                (account.overwritten, account.dropped, account.torn)
+            };
+            let before = lost(cursor);
+            cursor.poll(&ring, writers_gone, |ticket, payload| {
                 match Event::decode(payload) {
-                    Some(event) => self.events.push(event),
+                    Some(event) => {
+                        self.recent.note(shard, ticket, &event);
+                        self.events.push(event);
+                    }
                     None => unknown += 1,
                 }
             });
+            if lost(cursor) != before {
+                self.recent.lost(shard, ring.head());
+            }
         }
         self.unknown_events += unknown;
     }
@@ -319,6 +362,9 @@ impl Ingest {
     ) {
         observation.counts = Counts::read(view, initial_interval);
         observation.status = view.status();
+        observation.bins = view.bins();
+        self.recent.prune(&observation.status);
+        observation.recent_frees.clone_from(&self.recent);
         observation.account = self.account();
         read_modules(view, &mut observation.modules);
         let (samples, frees) = (observation.counts.samples, observation.counts.frees);

@@ -9,7 +9,7 @@
 //! | [`profile`] | the model: from observations to the immutable snapshot that every output shows |
 //! | [`session`] | one reader of one target: attach, poll, snapshot |
 //! | [`symbolize`] | turns return addresses into frames, in the background |
-//! | [`waterfall`] | from live bytes to RSS, row by row |
+//! | [`waterfall`] | from live bytes to RSS, row by row; fragmentation by size class and site |
 //! | [`size_class`] | jemalloc's size classes |
 //! | [`control`] | asks a running process for another interval |
 //! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |

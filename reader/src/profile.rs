@@ -15,6 +15,7 @@ mod naming;
 mod snapshot;
 mod watch;
 
+pub(crate) use aggregate::weigh_usable;
 pub use model::{FreshMemory, Model};
 pub use naming::{Resolver, UNKNOWN_STACK};
 pub use snapshot::{

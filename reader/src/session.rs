@@ -20,6 +20,7 @@ use riptide_region::{
 
 use crate::{
     attach::{
+        cgroup,
         process::Proc,
         region::Region,
         target::{Target, describe, last_sign_of_life_ns, printable},
@@ -29,11 +30,15 @@ use crate::{
     ingest::{Counts, Ingest, LiveSample, Observation, StackBook},
     profile::{FreshMemory, Model, Snapshot, StackProfile, TargetInfo, TargetState},
     symbolize::{SymbolConfig, Symbols},
-    waterfall::{self, Row},
+    waterfall::{self, Fragmentation, Group, Row},
 };
 
 /// Between two looks at the target's mappings for its C heap.
 const C_HEAP_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks at all mappings, as a multiple of what the last one took: the target's page
+/// tables are walked under its lock.
+const MAPPINGS_SPACING: u32 = 100;
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// How a session reads.
 #[derive(Clone, Default)]
@@ -63,6 +68,8 @@ pub struct Session {
     pending_symbols: usize,
     /// Resident bytes of the target's C heap, and when they were counted.
     c_heap: Option<(Instant, Option<u64>)>,
+    /// The target's mappings, and when they may be looked at again.
+    mappings: Option<(Instant, Option<Vec<Group>>)>,
     problem: Option<Problem>,
 }
 
@@ -127,6 +134,7 @@ impl Session {
             symbols,
             pending_symbols: 0,
             c_heap: None,
+            mappings: None,
             problem: None,
         };
         session.observe();
@@ -233,10 +241,36 @@ impl Session {
         self.model.stacks(&self.observation)
     }
 
-    /// The rows of the memory waterfall of a snapshot.
+    /// The rows of the memory waterfall of a snapshot. Of a live target all mappings are looked at,
+    /// unless that was just done.
+    pub fn waterfall(&mut self, snapshot: &Snapshot) -> Vec<Row> {
+        let groups = self
+            .target
+            .host_pid
+            .and_then(|pid| self.mapping_groups(pid))
+            .filter(|_| snapshot.target.state == TargetState::Live);
+        waterfall::rows(snapshot, groups)
+    }
+
+    /// What small blocks waste, by size class and by site.
     #[must_use]
-    pub fn waterfall(&self, snapshot: &Snapshot) -> Vec<Row> {
-        waterfall::rows(snapshot)
+    pub fn fragmentation(&self) -> Fragmentation {
+        Fragmentation::of(&self.observation, |place| self.model.leaf_of(place))
+    }
+
+    fn mapping_groups(&mut self, pid: u32) -> Option<&[Group]> {
+        let start = Instant::now();
+        if self.mappings.as_ref().is_none_or(|(due, _)| start >= *due) {
+            let region = self.region.path().file_name().unwrap_or_default();
+            let overcommits = self.proc.overcommits();
+            let groups = self
+                .proc
+                .smaps(pid)
+                .map(|smaps| waterfall::group(&smaps, &region.to_string_lossy(), overcommits));
+            let spacing = start.elapsed().saturating_mul(MAPPINGS_SPACING);
+            self.mappings = Some((start + spacing, groups));
+        }
+        self.mappings.as_ref()?.1.as_deref()
     }
 
     /// Events that the last poll (or snapshot) read.
@@ -367,6 +401,8 @@ impl Session {
             virtual_size: memory.virtual_size,
             c_heap: self.c_heap.and_then(|(_, bytes)| bytes),
             files_and_shared: memory.rss_file_and_shmem,
+            peak_rss: memory.peak_rss,
+            cgroup: cgroup::memory_of(&self.proc, Path::new(CGROUPS), pid),
         }
     }
 }

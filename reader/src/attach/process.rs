@@ -37,6 +37,8 @@ pub(crate) struct ProcessMemory {
     pub(crate) virtual_size: Option<u64>,
     /// `RssFile` + `RssShmem`: pages that belong to no heap.
     pub(crate) rss_file_and_shmem: Option<u64>,
+    /// `VmHWM`: the most that was ever resident.
+    pub(crate) peak_rss: Option<u64>,
 }
 
 impl Proc {
@@ -170,6 +172,25 @@ impl Proc {
         Some(present.count() as u64)
     }
 
+    /// The control groups of a process.
+    pub(crate) fn cgroup(&self, pid: u32) -> Option<String> {
+        let text = fs::read(self.path(pid, "cgroup")).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// All mappings of a process with their resident pages. Walks the page tables of the target
+    /// under its memory lock: for commands that ask for it, never for a refresh.
+    pub(crate) fn smaps(&self, pid: u32) -> Option<String> {
+        let text = fs::read(self.path(pid, "smaps")).ok()?;
+        (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Whether the kernel lets processes map more memory than there is.
+    pub(crate) fn overcommits(&self) -> bool {
+        let text = fs::read_to_string(self.root.join("sys/vm/overcommit_memory"));
+        text.is_ok_and(|text| text.trim() != "2")
+    }
+
     /// Memory figures of a process.
     pub(crate) fn memory(&self, pid: u32) -> ProcessMemory {
         let Ok(text) = fs::read_to_string(self.path(pid, "status")) else {
@@ -186,6 +207,7 @@ impl Proc {
             rss_file_and_shmem: field("RssFile:")
                 .zip(field("RssShmem:"))
                 .map(|(file, shmem)| file.saturating_add(shmem)),
+            peak_rss: field("VmHWM:"),
         }
     }
 

@@ -61,6 +61,11 @@ impl WeightCache {
     }
 }
 
+/// What one record stands for in usable bytes.
+pub(crate) fn weigh_usable(record: &LiveSample) -> Sum {
+    weigh_record(record).usable
+}
+
 /// The shim raised the recorded block to 16 bytes; the unrecorded ones that it stands for have the
 /// natural class of their size.
 fn weigh_record(record: &LiveSample) -> Weighed {

@@ -16,8 +16,10 @@ use super::{
     watch::{Flow, Watch, allocated},
 };
 use crate::{
+    attach::CgroupMemory,
     estimate::{Sum, Totals},
     ingest::{Counts, Observation},
+    waterfall::Moment,
 };
 
 /// Time that a snapshot spends on names that are new; the rest comes with the next one.
@@ -36,6 +38,10 @@ pub struct FreshMemory {
     pub c_heap: Option<u64>,
     /// Resident pages of files and shared memory, in bytes.
     pub files_and_shared: Option<u64>,
+    /// The most that was ever resident, in bytes.
+    pub peak_rss: Option<u64>,
+    /// The memory cgroup.
+    pub cgroup: Option<CgroupMemory>,
 }
 
 /// What is known about one target, over time.
@@ -201,6 +207,12 @@ impl Model {
         self.order.iter().filter_map(profile).collect()
     }
 
+    /// The frame that a stack's site is named for.
+    #[must_use]
+    pub fn leaf_of(&self, place: usize) -> Option<&Frame> {
+        self.naming.leaf_frame(place)
+    }
+
     /// Orders the stacks that have samples by live, then by allocated bytes.
     fn sort(&mut self) {
         let figures = |place: u32| {
@@ -359,7 +371,12 @@ impl Model {
             }
             sum.interval()
         };
-        let usable = with_unseen(self.live.usable, 1.0);
+        let mut usable = self.live.usable;
+        if interval > 1 {
+            usable.unseen = usable.unseen.max(interval as f64);
+        }
+        let moment = Moment::of(observation, &usable);
+        let cached = status.thread_caches.unwrap_or(0) as f64;
         let share = self.live.rounding.estimate / self.live.usable.estimate.max(1.0);
         let rounding = with_unseen(self.live.rounding, share.clamp(0.0, 1.0));
         let reserved = status.reserved_range.unwrap_or(0);
@@ -376,19 +393,31 @@ impl Model {
                 .virtual_size
                 .or(status.virtual_size)
                 .map(|bytes| bytes.saturating_sub(reserved)),
-            cgroup_limit: status.cgroup_limit,
-            cgroup_usage: status.cgroup_usage,
+            cgroup_limit: fresh
+                .cgroup
+                .map_or(status.cgroup_limit, |cgroup| cgroup.limit),
+            cgroup_usage: fresh
+                .cgroup
+                .map_or(status.cgroup_usage, |cgroup| cgroup.usage),
+            cgroup_version: fresh
+                .cgroup
+                .map(|cgroup| cgroup.version)
+                .or(status.cgroup_version),
+            peak_rss: fresh.peak_rss,
+            thread_caches: status.thread_caches,
             not_seen_by_shim: status.allocated.map(|bytes| {
                 let allocated = bytes as f64;
                 Estimate {
-                    estimate: allocated - usable.estimate,
-                    low: allocated - usable.high,
-                    high: allocated - usable.low,
+                    estimate: allocated - moment.then.estimate,
+                    low: allocated - moment.then.high - cached,
+                    high: allocated - moment.then.low,
                 }
             }),
+            net_since: moment.net_since,
+            born_since_high: moment.born_since_high,
             rounding: Some(rounding),
             c_heap: fresh.c_heap,
-            files_and_shared: fresh.files_and_shared,
+            files_and_shared: fresh.files_and_shared.or(status.rss_shared),
             age_seconds: status
                 .epoch_time_ns
                 .or(status.time_ns)

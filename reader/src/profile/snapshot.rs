@@ -154,7 +154,14 @@ pub struct Memory {
     pub cgroup_limit: Option<u64>,
     /// Usage of the memory cgroup.
     pub cgroup_usage: Option<u64>,
-    /// `allocated` less live blocks in usable size: what did not come through the shim.
+    /// Version of the cgroup hierarchy.
+    pub cgroup_version: Option<u64>,
+    /// The most that was ever resident, while `/proc` tells.
+    pub peak_rss: Option<u64>,
+    /// Free blocks in the caches of threads: part of `allocated`, and so of `not_seen_by_shim`.
+    pub thread_caches: Option<u64>,
+    /// `allocated` less the blocks, in usable size, that were live when jemalloc's figures were
+    /// taken: what did not come through the shim. Its lower end leaves the caches of threads out.
     pub not_seen_by_shim: Option<Estimate>,
     /// Usable less requested bytes of the live blocks.
     pub rounding: Option<Estimate>,
@@ -164,6 +171,10 @@ pub struct Memory {
     pub files_and_shared: Option<u64>,
     /// Seconds since jemalloc's figures were taken.
     pub age_seconds: Option<f64>,
+    /// Usable bytes of blocks that came since, less those that went; an estimate.
+    pub net_since: f64,
+    /// Usable bytes of blocks that came since and are live: upper end of the estimate.
+    pub born_since_high: f64,
 }
 
 /// Rates over the last seconds; `None` before there are two looks at the target.

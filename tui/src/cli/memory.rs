@@ -6,12 +6,20 @@ use riptide_reader::{
     Session,
     attach::resolve_target,
     profile::{SCHEMA_VERSION, TargetInfo, TargetState},
-    waterfall::{Row, RowKind},
+    symbolize::display_name,
+    waterfall::{Fragmentation, Row, RowKind},
 };
 use serde::Serialize;
 
 use super::{CliError, Output, output::Ink, table, top};
 use crate::units;
+
+/// Size classes and sites of fragmentation printed.
+const LINES_MAX: usize = 5;
+/// Waste below this share of the slabs is how allocators are.
+const WASTE_WORTH_A_LINE: f64 = 0.05;
+/// How long names are waited for.
+const SYMBOLS: Duration = Duration::from_secs(3);
 
 /// Arguments of `memory`.
 #[derive(Debug, clap::Args)]
@@ -31,30 +39,38 @@ struct Document {
     schema_version: u32,
     target: TargetInfo,
     rows: Vec<Row>,
+    /// Seconds since jemalloc's figures were taken.
+    figures_age_seconds: Option<f64>,
+    fragmentation: Fragmentation,
 }
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     let region = resolve_target(args.target.as_deref())?;
     let mut session = Session::attach(&region)?;
+    session.snapshot();
+    session.wait_for_symbols(SYMBOLS);
     loop {
-        session.poll();
         let snapshot = session.snapshot();
         if let Some(problem) = session.problem() {
             return Err(problem.into());
         }
         let rows = session.waterfall(&snapshot);
+        let fragmentation = session.fragmentation();
         let state = snapshot.target.state;
         if args.json {
             let document = Document {
                 schema_version: SCHEMA_VERSION,
+                figures_age_seconds: snapshot.memory.age_seconds,
                 target: snapshot.target,
                 rows,
+                fragmentation,
             };
             out.json(&document, args.watch.is_some())?;
         } else {
             table::print_heading(out, &snapshot)?;
             out.line(Ink::Plain, "")?;
             print(out, &rows)?;
+            print_fragmentation(out, &fragmentation)?;
         }
         out.flush()?;
         let Some(period) = args.watch else {
@@ -65,6 +81,53 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         }
         std::thread::sleep(period);
     }
+}
+
+/// Which classes and sites keep slabs, when that is worth saying.
+fn print_fragmentation(out: &mut Output, found: &Fragmentation) -> Result<(), CliError> {
+    let share = found.waste_bytes as f64 / (found.slab_bytes as f64).max(1.0);
+    if share < WASTE_WORTH_A_LINE || found.age_seconds.is_none() {
+        return Ok(());
+    }
+    out.line(Ink::Plain, "")?;
+    out.line(
+        Ink::Strong,
+        &format!(
+            "fragmentation: {} of {} in slabs of small blocks is unused ({:.0}%)",
+            units::bytes(found.waste_bytes as f64),
+            units::bytes(found.slab_bytes as f64),
+            share * 100.0
+        ),
+    )?;
+    for bin in found.bins.iter().take(LINES_MAX) {
+        out.line(
+            Ink::Plain,
+            &format!(
+                "  {} in blocks of {}: {} blocks in {} slabs, {:.0}% full",
+                units::bytes(bin.waste_bytes as f64),
+                bin.size,
+                units::count(bin.blocks as f64),
+                units::count(bin.slabs as f64),
+                bin.occupancy * 100.0
+            ),
+        )?;
+    }
+    for site in found.sites.iter().take(LINES_MAX) {
+        let place = match (&site.file, site.line) {
+            (Some(file), Some(line)) => format!("  {file}:{line}"),
+            _ => String::new(),
+        };
+        out.line(
+            Ink::Plain,
+            &format!(
+                "  {} kept by {} live in {}{place}",
+                units::bytes(site.waste_bytes as f64),
+                units::bytes(site.live_bytes as f64),
+                display_name(&site.function),
+            ),
+        )?;
+    }
+    Ok(())
 }
 
 fn print(out: &mut Output, rows: &[Row]) -> Result<(), CliError> {
@@ -79,7 +142,7 @@ fn print(out: &mut Output, rows: &[Row]) -> Result<(), CliError> {
                 },
                 row.bytes
                     .map_or_else(|| "unknown".to_owned(), |bytes| units::bytes(bytes as f64)),
-                row.source.to_owned(),
+                source(row),
             ]
         })
         .collect();
@@ -93,4 +156,22 @@ fn print(out: &mut Output, rows: &[Row]) -> Result<(), CliError> {
             _ => Ink::Plain,
         },
     )
+}
+
+/// Where a figure comes from, and what it is made of.
+fn source(row: &Row) -> String {
+    let groups = row
+        .groups
+        .iter()
+        .filter(|group| group.resident_bytes > 0 && row.groups.len() > 1)
+        .map(|group| {
+            let bytes = units::bytes(group.resident_bytes as f64);
+            format!("{} {bytes}", group.owner.describe())
+        });
+    let groups: Vec<String> = groups.collect();
+    if groups.is_empty() {
+        row.source.clone()
+    } else {
+        groups.join(", ")
+    }
 }
