@@ -54,7 +54,7 @@ fn plain(mib: usize, held: &mut Held) -> Vec<Vec<u8>> {
 fn c_library(mib: usize, held: &mut Held) {
     let mut take = |size: usize| {
         // SAFETY: any size may be asked for.
-        let block: *mut u8 = unsafe { libc::malloc(size) }.cast();
+        let block: *mut u8 = black_box(unsafe { libc::malloc(size) }).cast();
         if !block.is_null() {
             // SAFETY: the block is as long as was asked for, and stays for ever.
             unsafe { block.write_bytes(7, size) };
@@ -119,7 +119,7 @@ fn main() -> std::io::Result<()> {
     let mode = std::env::args().nth(1).unwrap_or_default();
     let mib = argument(2, 64);
     let mut held = Held::default();
-    let mut kept = Vec::new();
+    let kept;
     let mut map = None;
     let mut stops = Vec::new();
     let mut untouched = Vec::new();

@@ -19,6 +19,9 @@ const SPACING_FACTOR: u64 = 100;
 const PAGE_BYTES: u64 = 4096;
 /// Between two looks at the size classes.
 const BINS_NS: u64 = 1_000_000_000;
+/// Figures are outdated when the memory in use has changed by a sixteenth, and by this much.
+const OUTDATED_SHIFT: u32 = 4;
+const OUTDATED_MIN_BYTES: u64 = 1 << 20;
 /// Places of the arena and of the class in the numbers behind the names of [`BinNames`].
 const BIN_IN_ARENAS: usize = 2;
 const BIN_IN_STATS: usize = 4;
@@ -35,6 +38,19 @@ impl JemallocStats {
     pub(crate) fn hurry(&mut self) {
         self.due_ns = 0;
         self.bins_due_ns = 0;
+    }
+
+    /// Whether jemalloc's memory has changed so much since the figures in `status` that they are no
+    /// longer worth having: asked on every tick, as a program may fall silent before they are due.
+    pub(crate) fn are_outdated(&self, status: &Status, now_ns: u64) -> bool {
+        if now_ns < self.due_ns {
+            return false;
+        }
+        let before = status.active.unwrap_or(0);
+        // Takes no lock and does not wait for an epoch.
+        size(b"approximate_stats.active\0").is_some_and(|now| {
+            now.abs_diff(before) > (before >> OUTDATED_SHIFT).max(OUTDATED_MIN_BYTES)
+        })
     }
 
     /// Refreshes the figures in `status`, and the size classes, when they are due.

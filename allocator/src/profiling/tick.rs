@@ -193,7 +193,7 @@ impl State {
         counters.set(Gauge::HeartbeatNs, now_ns);
         self.find_modules(profiler, now_ns);
         self.control(profiler);
-        if now_ns >= self.status_due_ns {
+        if now_ns >= self.status_due_ns || self.jemalloc.are_outdated(&self.status, now_ns) {
             self.status_due_ns = now_ns + self.status_ns;
             self.describe(profiler, now_ns);
             profiler.view.publish_status(&self.status);

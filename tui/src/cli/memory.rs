@@ -18,6 +18,7 @@ use crate::units;
 const LINES_MAX: usize = 5;
 /// Waste below this share of the slabs is how allocators are.
 const WASTE_WORTH_A_LINE: f64 = 0.05;
+const WASTE_MIN_BYTES: u64 = 1 << 20;
 /// How long names are waited for.
 const SYMBOLS: Duration = Duration::from_secs(3);
 
@@ -86,7 +87,8 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
 /// Which classes and sites keep slabs, when that is worth saying.
 fn print_fragmentation(out: &mut Output, found: &Fragmentation) -> Result<(), CliError> {
     let share = found.waste_bytes as f64 / (found.slab_bytes as f64).max(1.0);
-    if share < WASTE_WORTH_A_LINE || found.age_seconds.is_none() {
+    let little = share < WASTE_WORTH_A_LINE || found.waste_bytes < WASTE_MIN_BYTES;
+    if little || found.age_seconds.is_none() {
         return Ok(());
     }
     out.line(Ink::Plain, "")?;
