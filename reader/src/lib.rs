@@ -10,6 +10,7 @@
 //! | [`session`] | one reader of one target: attach, poll, snapshot |
 //! | [`symbolize`] | turns return addresses into frames, in the background |
 //! | [`waterfall`] | from live bytes to RSS, row by row; fragmentation by size class and site |
+//! | [`advise`] | what would use less memory or fewer allocations, from what was measured |
 //! | [`size_class`] | jemalloc's size classes |
 //! | [`control`] | asks a running process for another interval |
 //! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |
@@ -32,6 +33,7 @@
     )
 )]
 
+pub mod advise;
 pub mod attach;
 pub mod clock;
 pub mod control;

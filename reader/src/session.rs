@@ -19,6 +19,7 @@ use riptide_region::{
 };
 
 use crate::{
+    advise::{Advice, Advisor},
     attach::{
         cgroup,
         process::Proc,
@@ -256,6 +257,18 @@ impl Session {
     #[must_use]
     pub fn fragmentation(&self) -> Fragmentation {
         Fragmentation::of(&self.observation, |place| self.model.leaf_of(place))
+    }
+
+    /// Lets an advisor look at the target as of the last snapshot.
+    pub fn show_to(&self, advisor: &mut Advisor, snapshot: &Snapshot) {
+        advisor.look(&self.observation, snapshot);
+    }
+
+    /// What the advisor has to say about what it was shown.
+    #[must_use]
+    pub fn advice(&self, advisor: &Advisor) -> Vec<Advice> {
+        let whole = |place| self.model.whole_stack(place, &self.observation);
+        advisor.advise(&self.observation, &self.fragmentation(), whole)
     }
 
     fn mapping_groups(&mut self, pid: u32) -> Option<&[Group]> {

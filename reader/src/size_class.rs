@@ -53,6 +53,21 @@ pub fn usable_size_aligned(size: u64, align_log2: u8) -> u64 {
     usable_size(size.max(LARGE_MIN_BYTES))
 }
 
+/// The next smaller class of a class; 0 below the smallest one.
+#[must_use]
+pub fn class_below(usable: u64) -> u64 {
+    if usable <= TINY_BYTES {
+        return 0;
+    }
+    if usable <= QUANTUM_BYTES {
+        return TINY_BYTES;
+    }
+    if usable <= QUANTUM_CLASSES_MAX_BYTES {
+        return usable - QUANTUM_BYTES;
+    }
+    usable - (1_u64 << ((usable - 1).ilog2() - CLASSES_PER_DOUBLING_LOG2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +86,14 @@ mod tests {
         for size in 1..=2_097_152_u64 {
             let expected = MANUAL.iter().find(|class| **class >= size).unwrap();
             assert_eq!(usable_size(size), *expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn each_class_follows_the_one_below_it() {
+        assert_eq!(class_below(8), 0);
+        for pair in MANUAL.windows(2) {
+            assert_eq!(class_below(pair[1]), pair[0]);
         }
     }
 

@@ -255,10 +255,14 @@ struct Resident {
 impl Resident {
     fn of(memory: &Memory, groups: Option<&[Group]>) -> Self {
         let Some(groups) = groups else {
+            // What is anonymous is a bound: pages that were never touched are not in it.
+            let anonymous = memory
+                .rss
+                .zip(memory.files_and_shared)
+                .map_or(u64::MAX, |(rss, shared)| rss.saturating_sub(shared));
             return Self {
-                bytes: memory.resident,
-                source: "jemalloc stats.resident, pages that were never touched included"
-                    .to_owned(),
+                bytes: memory.resident.map(|bytes| bytes.min(anonymous)),
+                source: "jemalloc stats.resident, at most the anonymous part of the RSS".to_owned(),
             };
         };
         let mapped = resident_of(groups, |owner| owner == Owner::Jemalloc);

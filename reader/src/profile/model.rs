@@ -213,6 +213,13 @@ impl Model {
         self.naming.leaf_frame(place)
     }
 
+    /// The whole symbolised stack at a place, innermost frame first, and the index of its leaf.
+    #[must_use]
+    pub fn whole_stack(&self, place: usize, observation: &Observation) -> (Arc<[Frame]>, usize) {
+        self.naming
+            .whole(place, &observation.stacks, &observation.modules)
+    }
+
     /// Orders the stacks that have samples by live, then by allocated bytes.
     fn sort(&mut self) {
         let figures = |place: u32| {
