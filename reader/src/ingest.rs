@@ -3,7 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | `stacks` | interned stacks, merged by content |
-//! | `recent` | frees since jemalloc's figures were taken |
+//! | `recent` | what came and went since jemalloc's figures were taken |
 //!
 //! Two speeds: [`Ingest::drain`] follows the journal and is cheap enough for ten times a second;
 //! [`Ingest::read_tables`] looks at every live record and every stack's totals.
@@ -27,7 +27,7 @@ use riptide_region::{
 mod recent;
 mod stacks;
 
-pub use recent::{Freed, RecentFrees, is_after_epoch};
+pub use recent::{RecentEvent, RecentEvents, is_after_epoch};
 pub use stacks::{Stack, StackBook, StackIndex};
 
 /// One live sampled block.
@@ -213,8 +213,8 @@ pub struct Observation {
     pub status: Status,
     /// How full jemalloc's size classes were when the target last looked.
     pub bins: Bins,
-    /// Frees since jemalloc's figures were taken.
-    pub recent_frees: RecentFrees,
+    /// Events since jemalloc's figures were taken.
+    pub recent: RecentEvents,
     /// Executable mappings.
     pub modules: Vec<Module>,
     /// Ring records by what became of them, since this reader attached.
@@ -228,7 +228,7 @@ pub struct Ingest {
     /// What the cursors had counted when the reader attached: history is not held against it.
     before: Account,
     events: Vec<Event>,
-    recent: RecentFrees,
+    recent: RecentEvents,
     unknown_events: u64,
     /// Counters at the last look at the tables, and whether a second look found them unchanged.
     settled: Option<(u64, u64, bool)>,
@@ -238,9 +238,9 @@ impl Ingest {
     /// Begins at the next event of each ring, or at the oldest one that is still there.
     #[must_use]
     pub fn new(view: &View<'_>, history: bool) -> Self {
-        // The journal is read back in any case: for the frees in it.
+        // The journal is read back in any case: for what came and went since jemalloc's figures.
         let cursors: Vec<_> = view.rings().map(|ring| Cursor::oldest(&ring)).collect();
-        let mut recent = RecentFrees::default();
+        let mut recent = RecentEvents::default();
         recent.begin(cursors.iter().map(Cursor::start).collect());
         let mut ingest = Self {
             cursors,
@@ -262,7 +262,7 @@ impl Ingest {
         ingest
     }
 
-    /// Forgets what was read so far, but for the frees.
+    /// Forgets what was read so far, but for what came and went since jemalloc's figures.
     fn begin_here(&mut self) {
         for (shard, cursor) in self.cursors.iter_mut().enumerate() {
             let account = cursor.account();
@@ -364,7 +364,7 @@ impl Ingest {
         observation.status = view.status();
         observation.bins = view.bins();
         self.recent.prune(&observation.status);
-        observation.recent_frees.clone_from(&self.recent);
+        observation.recent.clone_from(&self.recent);
         observation.account = self.account();
         read_modules(view, &mut observation.modules);
         let (samples, frees) = (observation.counts.samples, observation.counts.frees);

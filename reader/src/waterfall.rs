@@ -142,12 +142,7 @@ pub fn rows(snapshot: &Snapshot, groups: Option<&[Group]>) -> Vec<Row> {
             carried_on(memory.active, memory),
             with_net(aged("stats.active"), memory),
         ),
-        Row::new(
-            "dirty",
-            Part,
-            known(memory.dirty),
-            aged("stats.arenas.pdirty"),
-        ),
+        dirty(memory, groups, aged("stats.arenas.pdirty")),
         Row::new(
             "muzzy",
             Part,
@@ -222,6 +217,29 @@ fn with_net(source: String, memory: &Memory) -> String {
     }
 }
 
+/// Unused pages: those of jemalloc's figures, and of blocks that came and went since. Only of a live
+/// process is it known whether the latter are still there.
+fn dirty(memory: &Memory, groups: Option<&[Group]>, source: String) -> Row {
+    let went_since = memory.peak_since - memory.net_since.max(0.0);
+    let kept = groups.map(|groups| {
+        let mapped = resident_of(groups, |owner| owner == Owner::Jemalloc);
+        let used = carried_on(memory.active, memory).unwrap_or(0);
+        let metadata = signed(memory.metadata.unwrap_or(0));
+        let unused = signed(mapped).saturating_sub(used.saturating_add(metadata));
+        let known = signed(memory.dirty.unwrap_or(0));
+        (went_since.round() as i64).min(unused.saturating_sub(known))
+    });
+    match (memory.dirty, kept) {
+        (Some(dirty), Some(kept)) if kept > 0 => Row::new(
+            "dirty",
+            RowKind::Part,
+            Some(signed(dirty).saturating_add(kept)),
+            format!("{source}, and what samples say came and went since and is resident"),
+        ),
+        (dirty, _) => Row::new("dirty", RowKind::Part, dirty.map(signed), source),
+    }
+}
+
 fn not_seen_source(memory: &Memory) -> String {
     let cached = memory.thread_caches.map_or_else(String::new, |bytes| {
         format!("; {bytes} bytes of it are free in thread caches")
@@ -272,10 +290,11 @@ impl Resident {
                 source: "/proc/PID/smaps, mappings of jemalloc".to_owned(),
             };
         };
-        // Muzzy pages are the kernel's to take back, and until then they are there.
+        // Muzzy pages are the kernel's to take back, and until then they are there. So are those of
+        // blocks that came since, gone again or not.
         let accounted = claimed
             .saturating_add(memory.muzzy.unwrap_or(0))
-            .saturating_add(memory.born_since_high.max(0.0) as u64);
+            .saturating_add(memory.peak_since_high.max(0.0) as u64);
         Self {
             bytes: Some(mapped.min(accounted)),
             source: match claimed.checked_sub(mapped) {
@@ -424,7 +443,7 @@ mod tests {
         assert_eq!(bytes(memory, "resident"), Some(1_100));
         assert_eq!(bytes(memory, "unexplained"), Some(1_900));
         let memory = Memory {
-            born_since_high: 1_500.0,
+            peak_since_high: 1_500.0,
             ..memory
         };
         assert_eq!(bytes(memory, "unexplained"), Some(400));

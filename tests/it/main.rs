@@ -11,12 +11,14 @@
     reason = "tests fail by panicking"
 )]
 
+mod advise;
 mod attach;
 mod death;
 mod exact;
 mod fork;
 mod harness;
 mod limits;
+mod memory;
 mod refusals;
 mod resource_limits;
 mod ring;

@@ -1,7 +1,7 @@
 //! Memory of every kind: one kind a mode, of a size that the program knows.
 //!
 //! It prints what it holds, in bytes, by its own arithmetic: `heap` through the allocator,
-//! `c_heap` through the C library's `malloc`, `mapped` in files, `stacks` touched by threads.
+//! `allocated` as jemalloc counts it, `c_heap` through the C library's `malloc`, `mapped` in files, `stacks` touched by threads.
 #![expect(unsafe_code, reason = "calls the C library's malloc")]
 
 use std::{fs, hint::black_box, io::Write, sync::mpsc, thread};
@@ -24,7 +24,11 @@ struct Held {
 
 impl Held {
     fn report(&self) {
+        let allocated = tikv_jemalloc_ctl::epoch::advance()
+            .and_then(|_| tikv_jemalloc_ctl::stats::allocated::read())
+            .ok();
         let line = serde_json::json!({
+            "allocated": allocated,
             "heap": self.heap,
             "c_heap": self.c_heap,
             "mapped": self.mapped,

@@ -17,8 +17,10 @@ use super::sys;
 
 const SPACING_FACTOR: u64 = 100;
 const PAGE_BYTES: u64 = 4096;
-/// Between two looks at the size classes.
-const BINS_NS: u64 = 1_000_000_000;
+/// Between two looks at the size classes …
+const BINS_NS: u64 = 10_000_000_000;
+/// … and when the memory in use has changed since.
+const BINS_MIN_NS: u64 = 1_000_000_000;
 /// Figures are outdated when the memory in use has changed by a sixteenth, and by this much.
 const OUTDATED_SHIFT: u32 = 4;
 const OUTDATED_MIN_BYTES: u64 = 1 << 20;
@@ -30,6 +32,8 @@ const BIN_IN_STATS: usize = 4;
 pub(crate) struct JemallocStats {
     due_ns: u64,
     bins_due_ns: u64,
+    bins_allowed_ns: u64,
+    bins_active: u64,
     bin_names: Option<BinNames>,
 }
 
@@ -48,9 +52,7 @@ impl JemallocStats {
         }
         let before = status.active.unwrap_or(0);
         // Takes no lock and does not wait for an epoch.
-        size(b"approximate_stats.active\0").is_some_and(|now| {
-            now.abs_diff(before) > (before >> OUTDATED_SHIFT).max(OUTDATED_MIN_BYTES)
-        })
+        size(b"approximate_stats.active\0").is_some_and(|now| has_changed(before, now))
     }
 
     /// Refreshes the figures in `status`, and the size classes, when they are due.
@@ -83,7 +85,10 @@ impl JemallocStats {
         status.dirty = pages(b"stats.arenas.4096.pdirty\0");
         status.muzzy = pages(b"stats.arenas.4096.pmuzzy\0");
         status.thread_caches = size(b"stats.arenas.4096.tcache_bytes\0");
-        if now_ns >= self.bins_due_ns {
+        let active = status.active.unwrap_or(0);
+        let changed = now_ns >= self.bins_allowed_ns && has_changed(self.bins_active, active);
+        if changed || now_ns >= self.bins_due_ns {
+            self.bins_active = active;
             self.update_bins(view, now_ns);
         }
     }
@@ -96,8 +101,9 @@ impl JemallocStats {
         }
         let bins = self.bin_names.as_ref().and_then(|names| names.read(now_ns));
         let took = sys::clock_ns(libc::CLOCK_MONOTONIC).saturating_sub(start);
-        let spacing = took.saturating_mul(SPACING_FACTOR).max(BINS_NS);
-        self.bins_due_ns = now_ns.saturating_add(spacing);
+        let spacing = took.saturating_mul(SPACING_FACTOR);
+        self.bins_allowed_ns = now_ns.saturating_add(spacing.max(BINS_MIN_NS));
+        self.bins_due_ns = now_ns.saturating_add(spacing.max(BINS_NS));
         if let Some(mut bins) = bins {
             bins.took_ns = took;
             view.publish_bins(&bins);
@@ -161,6 +167,10 @@ impl BinNames {
         // uint32_t, all others are sizes.
         unsafe { raw::read_mib(&numbers) }.ok()
     }
+}
+
+fn has_changed(before: u64, now: u64) -> bool {
+    now.abs_diff(before) > (before >> OUTDATED_SHIFT).max(OUTDATED_MIN_BYTES)
 }
 
 fn numbers<const N: usize>(name: &[u8]) -> Option<[usize; N]> {

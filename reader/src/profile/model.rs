@@ -382,7 +382,7 @@ impl Model {
         if interval > 1 {
             usable.unseen = usable.unseen.max(interval as f64);
         }
-        let moment = Moment::of(observation, &usable);
+        let moment = Moment::of(observation, &usable).within(status.allocated);
         let cached = status.thread_caches.unwrap_or(0) as f64;
         let share = self.live.rounding.estimate / self.live.usable.estimate.max(1.0);
         let rounding = with_unseen(self.live.rounding, share.clamp(0.0, 1.0));
@@ -421,7 +421,8 @@ impl Model {
                 }
             }),
             net_since: moment.net_since,
-            born_since_high: moment.born_since_high,
+            peak_since: moment.peak_since,
+            peak_since_high: moment.peak_since_high,
             rounding: Some(rounding),
             c_heap: fresh.c_heap,
             files_and_shared: fresh.files_and_shared.or(status.rss_shared),

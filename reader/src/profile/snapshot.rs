@@ -173,8 +173,11 @@ pub struct Memory {
     pub age_seconds: Option<f64>,
     /// Usable bytes of blocks that came since, less those that went; an estimate.
     pub net_since: f64,
-    /// Usable bytes of blocks that came since and are live: upper end of the estimate.
-    pub born_since_high: f64,
+    /// The most by which live blocks exceeded those of then, at any time since, in usable bytes; an
+    /// estimate.
+    pub peak_since: f64,
+    /// Upper end of the same.
+    pub peak_since_high: f64,
 }
 
 /// Rates over the last seconds; `None` before there are two looks at the target.

@@ -58,6 +58,8 @@ pub struct SiteWaste {
 pub struct Fragmentation {
     /// Seconds since jemalloc was asked; `None` if it never was.
     pub age_seconds: Option<f64>,
+    /// Seconds that the target took to ask.
+    pub cost_seconds: f64,
     /// Bytes of slabs that no block uses.
     pub waste_bytes: u64,
     /// Bytes of all slabs.
@@ -163,6 +165,7 @@ impl Fragmentation {
         Self {
             age_seconds: (observation.bins.time_ns > 0)
                 .then(|| observation.time_ns.saturating_sub(observation.bins.time_ns) as f64 / 1e9),
+            cost_seconds: observation.bins.took_ns as f64 / 1e9,
             waste_bytes: sum(&waste_of),
             slab_bytes: sum(&|bin| bin.slabs.saturating_mul(bin.slab_bytes)),
             unattributed_bytes: unattributed.fold(0, u64::saturating_add),
