@@ -220,7 +220,7 @@ fn with_net(source: String, memory: &Memory) -> String {
 /// Unused pages: those of jemalloc's figures, and of blocks that came and went since. Only of a live
 /// process is it known whether the latter are still there.
 fn dirty(memory: &Memory, groups: Option<&[Group]>, source: String) -> Row {
-    let went_since = memory.peak_since - memory.net_since.max(0.0);
+    let went_since = memory.peak_since - memory.net_since;
     let kept = groups.map(|groups| {
         let mapped = resident_of(groups, |owner| owner == Owner::Jemalloc);
         let used = carried_on(memory.active, memory).unwrap_or(0);

@@ -20,8 +20,10 @@ fn advise(observation: &Observation, memory: Memory, below: &str) -> Vec<Advice>
         ..Snapshot::default()
     };
     let mut advisor = Advisor::default();
-    let mut first = Observation::default();
-    first.time_ns = SECOND;
+    let first = Observation {
+        time_ns: SECOND,
+        ..Observation::default()
+    };
     advisor.look(&first, &snapshot);
     advisor.look(observation, &snapshot);
     advisor.is_live = true;
@@ -33,8 +35,10 @@ fn advise(observation: &Observation, memory: Memory, below: &str) -> Vec<Advice>
 
 /// A second in which one stack allocated and freed `count` blocks of `size` bytes.
 fn busy(size: u64, count: u64, bucket: usize) -> Observation {
-    let mut observation = Observation::default();
-    observation.time_ns = 2 * SECOND;
+    let mut observation = Observation {
+        time_ns: 2 * SECOND,
+        ..Observation::default()
+    };
     observation.stacks.add(&[1], false, 0);
     let mut totals = StackTotals {
         samples: count,
@@ -85,8 +89,10 @@ fn live(size: u64, number: u64) -> LiveSample {
 
 #[test]
 fn blocks_just_above_a_class_gain_the_step() {
-    let mut observation = Observation::default();
-    observation.live = (0..2_000).map(|number| live(4_097, number)).collect();
+    let mut observation = Observation {
+        live: (0..2_000).map(|number| live(4_097, number)).collect(),
+        ..Observation::default()
+    };
     let advice = advise(&observation, Memory::default(), "alloc::exchange_malloc");
     assert_eq!(kinds(&advice), [AdviceKind::SizeClass]);
     assert_eq!(advice[0].gain.amount.estimate, 2_000.0 * 1_024.0);

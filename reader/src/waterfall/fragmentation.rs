@@ -195,8 +195,10 @@ mod tests {
 
     #[test]
     fn waste_goes_to_the_sites_that_hold_the_slabs() {
-        let mut observation = Observation::default();
-        observation.bins = Bins::at(1);
+        let mut observation = Observation {
+            bins: Bins::at(1),
+            ..Observation::default()
+        };
         observation.bins.push(bin(64, 64, 101));
         observation.bins.push(bin(128, 0, 10));
         let stacks = [
