@@ -84,10 +84,9 @@ fn temporary() -> Vec<u8> {
 
 /// Blocks of which every sixteenth stays, in slabs that it shares with the others or not.
 #[inline(never)]
-fn survivors(shared: bool) -> Vec<Box<[u8; 512]>> {
-    let mut all: Vec<_> = (0..200_000)
-        .map(|number| Box::new([number as u8; 512]))
-        .collect();
+fn survivors(shared: bool) -> Vec<Box<[u8]>> {
+    let block = |number: usize| vec![number as u8; 512].into_boxed_slice();
+    let mut all: Vec<Box<[u8]>> = (0..200_000).map(block).collect();
     let mut number = 0;
     all.retain(|_| {
         number += 1;
@@ -97,13 +96,10 @@ fn survivors(shared: bool) -> Vec<Box<[u8; 512]>> {
     if shared {
         return all;
     }
-    // Those that are left fill slabs of their own, allocated before the old ones go.
-    let fresh = all
-        .iter()
-        .map(|block| vec![block.clone()])
-        .collect::<Vec<_>>();
+    // Into one buffer first: new blocks would fill the holes of the batch, and keep it.
+    let packed: Vec<u8> = all.iter().flat_map(|block| block.iter().copied()).collect();
     drop(all);
-    fresh.into_iter().flatten().collect()
+    packed.chunks(512).map(Box::from).collect()
 }
 
 /// Uses much memory for a moment.
