@@ -16,6 +16,7 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod error;
+mod export;
 mod list;
 mod memory;
 mod output;
@@ -50,6 +51,8 @@ enum Subcommands {
     Top(top::Args),
     /// Prints where the memory goes, from live bytes to RSS
     Memory(memory::Args),
+    /// Writes one moment in the format of another tool
+    Export(export::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
     /// Starts a bundled service with one leak, and shows it
@@ -98,6 +101,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
+        Some(Subcommands::Export(args)) => export::run(&args),
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["list", "top", "memory", "set", "demo", "doctor"] {
+        for command in ["list", "top", "memory", "export", "set", "demo", "doctor"] {
             assert!(help.contains(command), "{help}");
         }
         assert!(!help.contains("demo-service"), "{help}");
