@@ -8,6 +8,7 @@
 //! | [`estimate`] | from samples to unbiased figures with intervals |
 //! | [`profile`] | the model: from observations to the immutable snapshot that every output shows |
 //! | [`session`] | one reader of one target: attach, poll, snapshot |
+//! | `export` | a moment in the formats of other tools |
 //! | [`symbolize`] | turns return addresses into frames, in the background |
 //! | [`waterfall`] | from live bytes to RSS, row by row; fragmentation by size class and site |
 //! | [`advise`] | what would use less memory or fewer allocations, from what was measured |
@@ -39,6 +40,8 @@ pub mod clock;
 pub mod control;
 pub mod error;
 pub mod estimate;
+#[cfg(feature = "export")]
+pub mod export;
 pub mod ingest;
 pub mod profile;
 pub mod self_stats;

@@ -17,6 +17,7 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod error;
+mod export;
 mod list;
 mod memory;
 mod output;
@@ -132,7 +133,9 @@ mod tests {
     #[test]
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["list", "top", "memory", "advise", "set", "demo", "doctor"] {
+        for command in [
+            "list", "top", "memory", "advise", "export", "set", "demo", "doctor",
+        ] {
             assert!(help.contains(command), "{help}");
         }
         assert!(!help.contains("demo-service"), "{help}");
