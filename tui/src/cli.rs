@@ -54,6 +54,8 @@ enum Subcommands {
     Memory(memory::Args),
     /// Says what would use less memory or allocate less
     Advise(advise::Args),
+    /// Writes one moment in the format of another tool
+    Export(export::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
     /// Starts a bundled service with one leak, and shows it
@@ -103,6 +105,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Advise(args)) => advise::run(&args, &mut out),
+        Some(Subcommands::Export(args)) => export::run(&args),
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
