@@ -1,8 +1,9 @@
 //! The interval in force: moved so that sampling stays within its share of the CPU.
 //!
 //! Once a tick the measured cost of the slow path is set against the process's CPU time since the
-//! tick before. Cost is inversely proportional to the interval, so the interval that would have
-//! met the budget is `interval · cost / budget`. The interval also doubles when the live table
+//! tick before. The cost of samples is inversely proportional to the interval, so the interval that
+//! would have met the budget is `interval · cost / budget`; ticks cost the same at any interval, and
+//! what they took is not the samples' to spend. The interval also doubles when the live table
 //! fills up. An interval that a user asks for while the process runs (the control file) stands as long
 //! as it is asked for, whatever it costs. Estimates stay unbiased: every record carries the interval that it was drawn with.
 
@@ -12,13 +13,19 @@ use super::config::{Budget, Config, INTERVAL_MAX, INTERVAL_MIN};
 const OCCUPANCY_STEPS: [u64; 2] = [60, 80];
 /// CPU time that a measurement needs, in nanoseconds.
 const CPU_MIN_NS: u64 = 20_000_000;
+/// Share of the budget that samples have in any case: a process that ticks cost dear is still
+/// sampled.
+const SAMPLES_MIN_PERCENT: u64 = 50;
 /// A target is met when the cost lies between this many percent of it and the target itself.
 const TARGET_FLOOR_PERCENT: u64 = 80;
 
 /// What was measured since the last look.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measured {
-    pub(crate) cost_ns: u64,
+    /// Of the passes through the slow path.
+    pub(crate) samples_ns: u64,
+    /// Of the ticks.
+    pub(crate) ticks_ns: u64,
     pub(crate) cpu_ns: u64,
     /// Slots of the live table in use, in percent.
     pub(crate) occupancy_percent: u64,
@@ -72,15 +79,22 @@ impl Controller {
             Budget::AtMost(ppm) => (ppm, self.start.max(INTERVAL_MIN)),
             Budget::Target(ppm) => (ppm, INTERVAL_MIN),
         };
-        self.pending.cost_ns += measured.cost_ns;
+        self.pending.samples_ns += measured.samples_ns;
+        self.pending.ticks_ns += measured.ticks_ns;
         self.pending.cpu_ns += measured.cpu_ns;
         if self.pending.cpu_ns < CPU_MIN_NS {
             return interval;
         }
         let Measured {
-            cost_ns, cpu_ns, ..
+            samples_ns: cost_ns,
+            ticks_ns,
+            cpu_ns,
+            ..
         } = core::mem::take(&mut self.pending);
-        let allowed_ns = (cpu_ns / 1_000_000).max(1) * ppm;
+        let budget_ns = (cpu_ns / 1_000_000).max(1) * ppm;
+        let allowed_ns = budget_ns
+            .saturating_sub(ticks_ns)
+            .max(budget_ns * SAMPLES_MIN_PERCENT / 100);
         if cost_ns <= allowed_ns && cost_ns * 100 >= allowed_ns * TARGET_FLOOR_PERCENT {
             return interval;
         }
@@ -134,12 +148,13 @@ mod tests {
     fn settle(controller: &mut Controller, cost_at_start: u64, ticks: usize) -> u64 {
         let mut interval = 512 << 10;
         for _ in 0..ticks {
-            let cost_ns = cost_at_start * (512 << 10) / interval;
+            let samples_ns = cost_at_start * (512 << 10) / interval;
             interval = controller.next(
                 interval,
                 None,
                 Measured {
-                    cost_ns,
+                    samples_ns,
+                    ticks_ns: 0,
                     cpu_ns: 1_000_000_000,
                     occupancy_percent: 0,
                 },
@@ -190,7 +205,8 @@ mod tests {
     fn what_a_user_asks_for_stands_until_it_is_taken_back() {
         let mut busy = controller(Budget::AtMost(5_000), false);
         let dear = Measured {
-            cost_ns: 900_000_000,
+            samples_ns: 900_000_000,
+            ticks_ns: 0,
             cpu_ns: 1_000_000_000,
             occupancy_percent: 90,
         };
@@ -199,5 +215,30 @@ mod tests {
         assert_eq!(busy.next(4_096, Some(1), dear), 1);
         assert_eq!(busy.next(1, None, dear), 1 << 20, "as it was before");
         assert_eq!(busy.budget_ppm(), 5_000);
+    }
+
+    #[test]
+    fn ticks_take_from_the_budget_but_do_not_blind() {
+        let mut controller = controller(Budget::AtMost(5_000), false);
+        let mut at = |samples_ns, ticks_ns| {
+            controller.next(
+                512 << 10,
+                None,
+                Measured {
+                    samples_ns,
+                    ticks_ns,
+                    cpu_ns: 1_000_000_000,
+                    occupancy_percent: 0,
+                },
+            )
+        };
+        assert_eq!(at(4_900_000, 0), 512 << 10);
+        assert!(at(4_900_000, 2_000_000) > 512 << 10, "less is left");
+        assert_eq!(
+            at(2_400_000, 900_000_000),
+            512 << 10,
+            "half is the samples' own"
+        );
+        assert!(at(2_600_000, 900_000_000) > 512 << 10);
     }
 }

@@ -26,6 +26,10 @@ use super::{
 };
 
 const TICK_NS: u64 = 100_000_000;
+/// Ticks come as rarely as this where they would cost too much of a process that does little.
+const TICK_MAX_NS: u64 = 1_000_000_000;
+/// CPU time of the process for one part of ticks: 0.125 %, a quarter of the default budget.
+const CPU_PER_TICK_COST: u128 = 800;
 const STATUS_NS: u64 = 1_000_000_000;
 /// A profiler younger than this looks more often: programs allocate most when they start, and one
 /// that then falls silent is not heard of again.
@@ -100,6 +104,9 @@ struct State {
     seen_cycles: u64,
     seen_cpu_ns: u64,
     tick_ns: u64,
+    /// Time to the next tick.
+    pause_ns: u64,
+    seen_ns: u64,
     cost_ns: u64,
 }
 
@@ -123,6 +130,8 @@ impl Ticker {
                 seen_cycles: 0,
                 seen_cpu_ns: cpu_ns(),
                 tick_ns: 0,
+                pause_ns: TICK_NS,
+                seen_ns: sys::clock_ns(libc::CLOCK_MONOTONIC),
                 cost_ns: 0,
             }),
         }
@@ -176,7 +185,7 @@ impl Ticker {
             state.jemalloc.hurry();
         }
         let young = now_ns.saturating_sub(state.start_ns) < YOUNG_NS;
-        let tick_ns = if young { YOUNG_TICK_NS } else { TICK_NS };
+        let tick_ns = if young { YOUNG_TICK_NS } else { state.pause_ns };
         // Relaxed: a hint.
         self.due_ns.store(now_ns + tick_ns, Ordering::Relaxed);
         state.status_ns = if young { YOUNG_STATUS_NS } else { STATUS_NS };
@@ -237,18 +246,21 @@ impl State {
             costs.preempted_cycles.store(cycles, Ordering::Relaxed);
         }
         let cycles = costs.cycles.load(Ordering::Relaxed);
-        let cost_ns = to_ns(cycles.saturating_sub(self.seen_cycles)) + self.tick_ns;
+        let samples_ns = to_ns(cycles.saturating_sub(self.seen_cycles));
+        let ticks_ns = core::mem::take(&mut self.tick_ns);
         self.seen_cycles = cycles;
-        self.tick_ns = 0;
-        self.cost_ns += cost_ns;
+        self.cost_ns += samples_ns + ticks_ns;
         let cpu = cpu_ns();
         let measured = Measured {
-            cost_ns,
+            samples_ns,
+            ticks_ns,
             cpu_ns: cpu.saturating_sub(self.seen_cpu_ns),
             occupancy_percent: u64::from(profiler.records.used()) * 100
                 / u64::from(profiler.records.capacity().max(1)),
         };
         self.seen_cpu_ns = cpu;
+        let since_ns = now_ns.saturating_sub(core::mem::replace(&mut self.seen_ns, now_ns));
+        self.pause_ns = pause_ns(ticks_ns, since_ns, measured.cpu_ns);
         self.status.cpu_ns = Some(cpu);
 
         let interval = sampler::interval();
@@ -304,6 +316,16 @@ impl State {
     }
 }
 
+/// Time to the next tick, for ticks that cost `ticks_ns` of a process that used `cpu_ns` in the last
+/// `since_ns`.
+fn pause_ns(ticks_ns: u64, since_ns: u64, cpu_ns: u64) -> u64 {
+    let cpu_needed_ns = u128::from(ticks_ns) * CPU_PER_TICK_COST;
+    let pause_ns = cpu_needed_ns * u128::from(since_ns) / u128::from(cpu_ns.max(1));
+    u64::try_from(pause_ns)
+        .unwrap_or(u64::MAX)
+        .clamp(TICK_NS, TICK_MAX_NS)
+}
+
 /// The interval that a user asks for, as far as this process can take it.
 fn asked_interval(profiler: &Profiler, now_ns: u64) -> Option<u64> {
     let control = profiler.region.control()?;
@@ -332,4 +354,20 @@ fn cpu_ns() -> u64 {
 
 fn thread_cpu_ns() -> u64 {
     sys::clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_does_little_is_looked_at_less_often() {
+        let second = 1_000_000_000;
+        // A core in use: 40 us a tick are 0.04 % at ten ticks a second.
+        assert_eq!(pause_ns(40_000, second, second), TICK_NS);
+        // A tenth of a core: 320 ms.
+        assert_eq!(pause_ns(40_000, second, second / 10), 320_000_000);
+        assert_eq!(pause_ns(40_000, second, second / 1_000), TICK_MAX_NS);
+        assert_eq!(pause_ns(0, second, 0), TICK_NS);
+    }
 }
