@@ -8,16 +8,20 @@
 //! | `aggregate` | sums for each stack, usable sizes, ages |
 //! | `watch` | growth from births and deaths, rates |
 //! | `naming` | frames and leaves of stacks |
+//! | `findings` | verdicts on sites and functions |
 
 mod aggregate;
+mod findings;
 mod model;
 mod naming;
 mod snapshot;
 mod watch;
 
+use model::NO_SITE;
 pub use model::{FreshMemory, Model};
 pub use naming::{Resolver, UNKNOWN_STACK};
 pub use snapshot::{
     Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
     StackProfile, TargetInfo, TargetState, UnwinderKind,
 };
+pub(crate) use watch::Newest;
