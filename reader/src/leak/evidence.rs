@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Spans, in seconds, over which the births of the survivors are looked at.
-pub(crate) const WINDOWS: [f64; 6] = [50.0, 105.0, 280.0, 850.0, 3_600.0, 14_400.0];
+pub(crate) const WINDOWS: [f64; 6] = [50.0, 112.0, 286.0, 870.0, 3_600.0, 14_400.0];
 /// Equal parts of a window.
 pub(crate) const PARTS: usize = 8;
 /// Youngest parts that may be left out as transient.
@@ -38,6 +38,8 @@ const CHECKPOINT_SECONDS: f64 = 5.0;
 const CHECKPOINTS_MAX: usize = 40;
 /// Deaths are forgotten with this half-life, so that a program may change its ways.
 const HALF_LIFE_SECONDS: f64 = 3_600.0;
+/// A rest after which buffers that grow again begin a new account.
+const BUFFERS_QUIET_SECONDS: f64 = 120.0;
 /// Stacks of which events may tell more than the tables do.
 const STACKS_MAX: usize = 1 << 20;
 
@@ -171,7 +173,7 @@ pub(crate) struct Flux {
 pub(crate) struct Buffers {
     /// Highest level so far.
     pub(crate) highest: f64,
-    /// When the first rise was seen.
+    /// When its growth began to be watched.
     pub(crate) began_ns: u64,
     /// When the last one was.
     pub(crate) last_ns: u64,
@@ -183,8 +185,8 @@ pub(crate) struct Buffers {
     pub(crate) moment: f64,
     /// Sum of squared bytes.
     pub(crate) squares: f64,
-    /// Rises of the last minute, forgotten exponentially.
-    pub(crate) recent: f64,
+    /// Bytes that `realloc` continued since the last rise.
+    pending: f64,
 }
 
 /// All that a verdict on a group of stacks is given from.
@@ -243,7 +245,6 @@ impl Evidence {
         to.bytes += from.bytes;
         to.moment += from.moment;
         to.squares += from.squares;
-        to.recent += from.recent;
     }
 }
 
@@ -419,28 +420,38 @@ impl Tracker {
     }
 
     fn watch_buffers(&mut self, now_ns: u64, live: &[Totals], continued: &[f32]) {
-        let first = self.last_ns == 0;
         let since = seconds_between(self.began_ns, now_ns);
-        let faded = (-seconds_between(self.last_ns, now_ns) / 60.0).exp();
         for ((buffers, totals), continued) in self.buffers.iter_mut().zip(live).zip(continued) {
+            if totals.samples == 0 {
+                continue;
+            }
             let level = totals.bytes.estimate;
-            buffers.recent *= faded;
+            if buffers.began_ns == 0 {
+                (buffers.began_ns, buffers.last_ns) = (now_ns, now_ns);
+                buffers.highest = level;
+            }
+            buffers.pending += f64::from(*continued);
             let rise = level - buffers.highest;
-            if rise <= 0.0 {
+            let grown = rise.min(buffers.pending);
+            // Rises below the error of the level are the sampler's, not the program's.
+            if grown <= 2.0 * totals.bytes.variance.sqrt() {
+                continue;
+            }
+            let busy = seconds_between(buffers.began_ns, buffers.last_ns);
+            if seconds_between(buffers.last_ns, now_ns) > 2.0 * busy + BUFFERS_QUIET_SECONDS {
+                // What grows again after a long rest is judged from here on.
+                *buffers = Buffers {
+                    highest: level,
+                    began_ns: now_ns,
+                    last_ns: now_ns,
+                    ..Buffers::default()
+                };
                 continue;
             }
             buffers.highest = level;
-            let grown = rise.min(f64::from(*continued));
-            // Rises below the error of the level are the sampler's, not the program's.
-            if first || grown <= 2.0 * totals.bytes.variance.sqrt() {
-                continue;
-            }
-            if buffers.began_ns == 0 {
-                buffers.began_ns = now_ns;
-            }
+            buffers.pending = 0.0;
             buffers.last_ns = now_ns;
             buffers.rises += 1.0;
-            buffers.recent += 1.0;
             buffers.bytes += grown;
             buffers.moment += grown * since;
             buffers.squares += grown * grown;

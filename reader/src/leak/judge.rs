@@ -17,8 +17,8 @@ use super::{
     Verdict,
     evidence::{Deaths, Evidence, HORIZONS, PARTS, RECENT, Survivors, WINDOWS, horizon_seconds},
     statistics::{
-        births_exceed_deaths, decay_rate, laplace, poisson_at_most, poisson_interval,
-        poisson_upper_90,
+        births_exceed_deaths, chi_square_upper_99, decay_rate, laplace, poisson_at_most,
+        poisson_interval, poisson_upper_90,
     },
 };
 use crate::profile::Estimate;
@@ -38,6 +38,8 @@ pub(crate) const FALSE_DISCOVERIES: f64 = 0.05;
 const FALLING: f64 = -1.645;
 /// The same for births that all came late in the window: what began later is looked at later.
 const LATE: f64 = 2.33;
+/// A window's verdict is due until the group is so many windows old.
+const DUE: f64 = 1.08;
 /// Fewest samples that say anything.
 const SAMPLES_MIN: f64 = 5.0;
 /// Share of the blocks past the horizon that may have died there.
@@ -160,28 +162,63 @@ struct Older {
     bytes: f64,
     /// 0 at the beginning of the window, 1 at the horizon.
     mean_position: f64,
-    occupied: usize,
+    /// Pearson's statistic of an even spread over the parts, over the number of samples:
+    /// `parts · Σ share² - 1`.
+    unevenness: f64,
     parts: usize,
+    /// `count` as samples of equal weight.
+    worth: f64,
 }
 
 fn older(survivors: &Survivors, horizon: usize) -> Older {
     let parts = PARTS - horizon;
-    let (mut count, mut bytes, mut moment, mut occupied) = (0.0, 0.0, 0.0, 0);
+    let (mut count, mut bytes, mut moment, mut squares) = (0.0, 0.0, 0.0, 0.0);
     let kept = survivors.counts.iter().zip(&survivors.bytes).skip(horizon);
     for (place, (samples, of)) in kept.enumerate() {
         let (samples, of) = (f64::from(*samples), f64::from(*of));
         count += samples;
         bytes += of;
+        squares += of * of;
         moment += of * (parts as f64 - place as f64 - 0.5) / parts as f64;
-        occupied += usize::from(samples > 0.0);
     }
+    let (mean_position, unevenness) = if bytes > 0.0 {
+        let shares = squares / (bytes * bytes);
+        (moment / bytes, parts as f64 * shares - 1.0)
+    } else {
+        (0.5, 0.0)
+    };
     Older {
         count,
         bytes,
-        mean_position: if bytes > 0.0 { moment / bytes } else { 0.5 },
-        occupied,
+        mean_position,
+        unevenness,
         parts,
+        worth: count,
     }
+}
+
+/// Whether births are spread over all parts: not more unevenly than chance (1 %, chi-square) and a
+/// spread over seven tenths of the parts allow.
+fn spread(older: &Older) -> bool {
+    let chance = chi_square_upper_99(older.parts as f64 - 1.0) / older.worth;
+    older.unevenness <= 0.43 + chance
+}
+
+/// Whether births have stopped: the youngest parts, transient blocks and all, hold fewer than chance
+/// allows (0.5 %).
+fn stopped(survivors: &Survivors, older: &Older) -> bool {
+    let worth = older.worth / older.count.max(1e-9);
+    let mut seen = 0.0;
+    survivors
+        .counts
+        .iter()
+        .take(4)
+        .zip(1_u8..)
+        .any(|(count, parts)| {
+            seen += f64::from(*count) * worth;
+            let expected = older.worth * f64::from(parts) / older.parts as f64;
+            poisson_at_most(seen.ceil(), expected) < 0.005
+        })
 }
 
 /// Time that blocks spent past a horizon: survivors by the parts of the window, the dead by the
@@ -237,30 +274,34 @@ fn survive(evidence: &Evidence, window: usize, horizon: usize, survivors: f64) -
     poisson_at_most(late, expected) < 0.01
 }
 
-fn plateau_at(evidence: &Evidence, window: usize, horizon: usize) -> Option<Plateau> {
+/// The survivors past a horizon, if they are enough to say that they are there to stay.
+fn staying(evidence: &Evidence, window: usize, horizon: usize) -> Option<Older> {
     let survivors = evidence.survivors.get(window)?;
-    let length = *WINDOWS.get(window)?;
-    let older = older(survivors, horizon);
+    let mut older = older(survivors, horizon);
     if older.bytes <= 0.0 || survivors.all.count <= 0.0 {
         return None;
     }
     let worth = survivors.all.effective() / survivors.all.count;
-    let count = older.count * worth.min(1.0);
-    if count < SAMPLES_MIN {
-        return None;
-    }
-    let wanted = match count {
-        count if count < 14.0 => 0.5,
-        count if count < 24.0 => 0.6,
-        _ => 0.75,
-    };
-    if (older.occupied as f64) < (older.parts as f64 * wanted).floor() {
+    older.worth = older.count * worth.min(1.0);
+    (older.worth >= SAMPLES_MIN && survive(evidence, window, horizon, older.worth)).then_some(older)
+}
+
+fn plateau_at(
+    evidence: &Evidence,
+    window: usize,
+    older: &Older,
+    moment: &Moment,
+) -> Option<Plateau> {
+    let survivors = evidence.survivors.get(window)?;
+    let length = *WINDOWS.get(window)?;
+    let (horizon, count) = (PARTS - older.parts, older.worth);
+    if !spread(older) || stopped(survivors, older) {
         return None;
     }
     let trend = laplace(count, older.mean_position);
     // A fall that would leave more than thrice the level to come is none that matters.
     let falls = trend < FALLING && decay_rate(older.mean_position) > 0.29;
-    if falls || trend > LATE || !survive(evidence, window, horizon, count) {
+    if falls || trend > LATE {
         return None;
     }
     let deaths = evidence.deaths.past(window, horizon);
@@ -276,6 +317,14 @@ fn plateau_at(evidence: &Evidence, window: usize, horizon: usize) -> Option<Plat
         estimate,
         low: estimate * low / count,
         high: estimate * high / count,
+    };
+    // A verdict that is due gives the rate the benefit of its error (95 %, one-sided): a leak at the
+    // very edge of a class is called in time. Later looks must not try their luck again.
+    let age = super::evidence::seconds_between(evidence.first_seen_ns, moment.now_ns);
+    let fastest = if age <= DUE * length {
+        estimate * (1.0 + 1.645 / count.sqrt())
+    } else {
+        estimate
     };
     Some(Plateau {
         window_seconds: length,
@@ -298,10 +347,12 @@ fn plateau(evidence: &Evidence, moment: &Moment) -> Option<Plateau> {
         if *length > moment.covered_seconds + 1.0 {
             break;
         }
-        for horizon in 0..HORIZONS {
-            let Some(found) = plateau_at(evidence, window, horizon) else {
-                continue;
-            };
+        // The first horizon at which blocks are there to stay, and no other: a later one would only
+        // leave out births that speak against a leak.
+        let found = (0..HORIZONS)
+            .find_map(|horizon| staying(evidence, window, horizon))
+            .and_then(|older| plateau_at(evidence, window, &older, moment));
+        if let Some(found) = found {
             let better = best
                 .is_none_or(|best| (found.patient, -found.p_value) > (best.patient, -best.p_value));
             if better {
@@ -330,7 +381,8 @@ fn growth(evidence: &Evidence, moment: &Moment) -> Option<Growth> {
     if moment.watched_seconds < 8.0 {
         return growth_by_ages(evidence, moment);
     }
-    let spans = RECENT.len() as f64;
+    // The spans overlap: three looks are worth two.
+    let spans = 2.0;
     let of = |index: usize| {
         let flux = evidence.fluxes.get(index)?;
         let squares = flux.born.squares + flux.died.squares;
@@ -339,13 +391,15 @@ fn growth(evidence: &Evidence, moment: &Moment) -> Option<Growth> {
             return None;
         }
         let each = flux.born.bytes / births / flux.seconds;
+        // Births without any death are no fluctuation of a turnover, whatever their number.
+        let turnover = if flux.died.count > 0.0 { 5.0 } else { 1.0 };
         let (born, died) = (poisson_interval(births), poisson_interval(deaths));
         let net = births - deaths;
         Some(Growth {
             seconds: flux.seconds,
             births,
             deaths,
-            p_value: (births_exceed_deaths(births, deaths) * spans).min(1.0),
+            p_value: (births_exceed_deaths(births, deaths) * spans * turnover).min(1.0),
             rate: Estimate {
                 estimate: net * each,
                 low: (net - (births - born.0).hypot(died.1 - deaths)) * each,
@@ -355,21 +409,25 @@ fn growth(evidence: &Evidence, moment: &Moment) -> Option<Growth> {
             observed: true,
         })
     };
-    let best = (0..RECENT.len())
-        .filter_map(of)
-        .min_by(|a, b| a.p_value.total_cmp(&b.p_value))?;
-    let still =
-        |index: usize, level: f64| of(index).is_some_and(|growth| growth.p_value / spans < level);
+    let still = of(1).is_some_and(|growth| growth.p_value < 0.05 * spans);
     // Has it stopped: did the last 20 s bring less than half of what the span would lead one to
     // expect, beyond the noise of both?
     let shortest = evidence.fluxes.first()?;
     let squares = shortest.born.squares + shortest.died.squares;
     let (births, deaths) = equal(shortest.born.bytes, shortest.died.bytes, squares);
-    let expected = (best.births - best.deaths) * shortest.seconds / best.seconds;
-    let stopped = births - deaths + 2.0 * (births + deaths + 1.0).sqrt() < 0.5 * expected;
-    Some(Growth {
-        goes_on: !stopped && still(1, 0.05),
-        ..best
+    let goes_on = |growth: &Growth| {
+        let expected = (growth.births - growth.deaths) * shortest.seconds / growth.seconds;
+        births - deaths + 2.0 * (births + deaths + 1.0).sqrt() >= 0.5 * expected
+    };
+    let found = (0..RECENT.len()).filter_map(of).map(|growth| Growth {
+        goes_on: still && goes_on(&growth),
+        ..growth
+    });
+    found.min_by(|a, b| {
+        let key = |of: &Growth| (!of.goes_on, of.p_value);
+        key(a)
+            .partial_cmp(&key(b))
+            .unwrap_or(std::cmp::Ordering::Equal)
     })
 }
 
@@ -381,7 +439,10 @@ fn growth_by_ages(evidence: &Evidence, moment: &Moment) -> Option<Growth> {
                 .get(*window)
                 .is_some_and(|of| *of <= moment.covered_seconds)
         })
-        .filter_map(|window| plateau_at(evidence, window, 0))
+        .filter_map(|window| {
+            let older = staying(evidence, window, 0)?;
+            plateau_at(evidence, window, &older, moment)
+        })
         .min_by(|a, b| a.p_value.total_cmp(&b.p_value))?;
     Some(Growth {
         seconds: found.window_seconds,
@@ -496,7 +557,7 @@ fn decide_buffers(buffers: &BufferGrowth) -> Option<Judgement> {
     if !buffers.goes_on {
         return None;
     }
-    let leaks = buffers.patient && buffers.rises >= 4.0 && buffers.trend > FALLING;
+    let leaks = buffers.patient && buffers.rises >= 3.0 && buffers.trend > FALLING;
     let verdict = if leaks {
         Verdict::Leak
     } else if buffers.since_last_seconds <= 55.0 {

@@ -53,6 +53,12 @@ pub fn poisson_interval(count: f64) -> (f64, f64) {
     (low, poisson_bound(count + 1.0, Z))
 }
 
+/// Upper 1 % point of the chi-square distribution (Wilson and Hilferty 1931).
+#[must_use]
+pub fn chi_square_upper_99(degrees: f64) -> f64 {
+    2.0 * poisson_bound(degrees / 2.0, 2.326_347_874)
+}
+
 fn poisson_bound(shape: f64, z: f64) -> f64 {
     let ninth = 1.0 / (9.0 * shape.max(1e-9));
     shape * (1.0 - ninth + z * ninth.sqrt()).max(0.0).powi(3)
@@ -192,6 +198,7 @@ mod tests {
         let (low, high) = poisson_interval(10.0);
         assert!((low - 4.795).abs() < 0.03 && (high - 18.39).abs() < 0.03);
         assert!((poisson_upper_90(0.0) - 2.303).abs() < 0.03);
+        assert!((chi_square_upper_99(7.0) - 18.475).abs() < 0.1);
         assert!((poisson_at_most(2.0, 5.0) - 0.124_65).abs() < 1e-4);
     }
 

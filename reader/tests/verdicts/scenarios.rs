@@ -252,6 +252,16 @@ pub(crate) const LEAKS: &[Scenario] = &[
         },
     },
     Scenario {
+        name: "slow leak, 10 to 100 KiB/s",
+        leaks: true,
+        build: |world| {
+            let stack = world.stack(CULPRIT, 1);
+            let rate = world.random.scale(10.0 * KIB, 100.0 * KIB);
+            let stream = Stream::new(vec![stack], vec![72, 512], constant(rate), Life::Forever);
+            leak(world, rate, vec![stream])
+        },
+    },
+    Scenario {
         name: "slow leak after a large start",
         leaks: true,
         build: |world| {
@@ -285,7 +295,8 @@ fn healthy(
 /// A rate and how long something may fill at it.
 fn fill(random: &mut Random) -> (f64, f64) {
     let rate = random.scale(20.0 * KIB, 8.0 * MIB);
-    let longest = 0.8 * patience(rate);
+    // The rate itself is only known to within its error: 58 samples in five minutes at 100 KiB/s.
+    let longest = 0.8 * patience(1.6 * rate);
     (rate, random.between(0.2, 1.0) * longest)
 }
 
