@@ -286,6 +286,14 @@ fn staying(evidence: &Evidence, window: usize, horizon: usize) -> Option<Older> 
     (older.worth >= SAMPLES_MIN && survive(evidence, window, horizon, older.worth)).then_some(older)
 }
 
+/// Whether what was called a leak has not been contradicted: blocks of the window still stay.
+pub(crate) fn upheld(evidence: &Evidence, window_seconds: f64) -> bool {
+    let window = WINDOWS.iter().position(|length| *length == window_seconds);
+    window.is_some_and(|window| {
+        (0..HORIZONS).any(|horizon| staying(evidence, window, horizon).is_some())
+    })
+}
+
 fn plateau_at(
     evidence: &Evidence,
     window: usize,
@@ -318,11 +326,11 @@ fn plateau_at(
         low: estimate * low / count,
         high: estimate * high / count,
     };
-    // A verdict that is due gives the rate the benefit of its error (95 %, one-sided): a leak at the
-    // very edge of a class is called in time. Later looks must not try their luck again.
+    // A verdict that is due gives the rate the benefit of its error: a leak at the very edge of a class
+    // is called in time. Later looks must not try their luck again.
     let age = super::evidence::seconds_between(evidence.first_seen_ns, moment.now_ns);
     let fastest = if age <= DUE * length {
-        estimate * (1.0 + 1.645 / count.sqrt())
+        rate.high
     } else {
         estimate
     };
@@ -334,9 +342,7 @@ fn plateau_at(
         p_value: births_exceed_deaths(count, deaths),
         trend,
         rate,
-        patient: MIN_RATE
-            .get(window)
-            .is_some_and(|least| rate.high >= *least),
+        patient: MIN_RATE.get(window).is_some_and(|least| fastest >= *least),
     })
 }
 

@@ -12,11 +12,25 @@ use crate::{
     leak::{
         Finding, Verdict,
         evidence::{Evidence, seconds_between},
-        judge::{self, Candidate, Judgement, Moment, Thresholds},
+        judge::{self, Candidate, Judgement, Moment, Reason, Thresholds},
         statistics::{benjamini_hochberg, theil_sen},
         words,
     },
 };
+
+/// Sites whose verdict `leak` is remembered.
+const HELD_MAX: usize = 4_096;
+
+/// What names a site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SiteName {
+    function: String,
+    file: Option<String>,
+    line: Option<u32>,
+}
+
+/// Sites that were called leaks: when last, and why.
+pub(crate) type Held = HashMap<SiteName, (u64, Judgement)>;
 
 /// A site, or a function as the sum of its sites.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +66,11 @@ impl Model {
         let thresholds = thresholds(&sites);
         let judged: Vec<Judgement> = sites
             .iter()
-            .map(|site| judge::decide(&site.evidence, &site.candidate, &thresholds, &moment))
+            .map(|site| {
+                let judgement =
+                    judge::decide(&site.evidence, &site.candidate, &thresholds, &moment);
+                self.uphold(site, judgement, &moment)
+            })
             .collect();
         let functions = self.functions(&sites, &judged, &moment);
         let mut findings: Vec<Finding> = Vec::with_capacity(sites.len());
@@ -80,6 +98,46 @@ impl Model {
                 .then_with(|| a.line.cmp(&b.line))
         });
         findings
+    }
+
+    /// Keeps the verdict `leak` for as long as its window after it was last reached, unless blocks die
+    /// after all: chance makes births pause, and a leak is not mended by a quiet minute.
+    fn uphold(&mut self, site: &Group, judgement: Judgement, moment: &Moment) -> Judgement {
+        let leaf = site.places.first();
+        let Some(leaf) = leaf.and_then(|place| self.naming.leaf_frame(*place as usize)) else {
+            return judgement;
+        };
+        let key = SiteName {
+            function: leaf.function.clone(),
+            file: leaf.file.clone(),
+            line: leaf.line,
+        };
+        if judgement.verdict == Verdict::Leak {
+            if self.held.len() < HELD_MAX || self.held.contains_key(&key) {
+                self.held.insert(key, (moment.now_ns, judgement));
+            }
+            return judgement;
+        }
+        let Some((reached_ns, held)) = self.held.get(&key).copied() else {
+            return judgement;
+        };
+        let window_seconds = match held.reason {
+            Reason::Plateau(plateau) if judge::upheld(&site.evidence, plateau.window_seconds) => {
+                plateau.window_seconds
+            }
+            Reason::Buffers(buffers) => buffers.seconds,
+            _ => 0.0,
+        };
+        let quiet = judgement.verdict != Verdict::CacheLike;
+        if quiet && seconds_between(reached_ns, moment.now_ns) <= window_seconds {
+            Judgement {
+                confidence: held.confidence.min(0.9),
+                ..held
+            }
+        } else {
+            self.held.remove(&key);
+            judgement
+        }
     }
 
     /// Sums up the evidence of each site.

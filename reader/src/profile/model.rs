@@ -12,6 +12,7 @@ use super::{
     Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
     StackProfile, TargetInfo, UnwinderKind,
     aggregate::{LiveFigures, median_births},
+    findings::Held,
     naming::{Naming, Resolver},
     watch::{Flow, Watch, allocated},
 };
@@ -48,6 +49,7 @@ pub struct Model {
     pub(super) tracker: Tracker,
     /// Evidence of each stack; a buffer between two verdicts.
     pub(super) evidence: Vec<Evidence>,
+    pub(super) held: Held,
     pub(super) naming: Naming,
     /// Places of the stacks that have samples, heaviest first.
     pub(super) order: Vec<u32>,
