@@ -16,6 +16,7 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod error;
+mod leaks;
 mod list;
 mod memory;
 mod output;
@@ -47,6 +48,8 @@ enum Subcommands {
     List(list::Args),
     /// Prints the sites that hold memory
     Top(top::Args),
+    /// Judges the sites: leak, growing, cache-like, warm-up, healthy, too early
+    Leaks(leaks::Args),
     /// Prints where the memory goes, from live bytes to RSS
     Memory(memory::Args),
     /// Starts a bundled service with one leak, and shows it
@@ -94,6 +97,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         None => dashboard::run(cli.target.as_deref(), colored),
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
+        Some(Subcommands::Leaks(args)) => leaks::run(&args, &mut out),
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["list", "top", "memory", "demo", "doctor"] {
+        for command in ["list", "top", "leaks", "memory", "demo", "doctor"] {
             assert!(help.contains(command), "{help}");
         }
         assert!(!help.contains("demo-service"), "{help}");
