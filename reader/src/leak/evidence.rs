@@ -185,6 +185,8 @@ pub(crate) struct Buffers {
     pub(crate) moment: f64,
     /// Sum of squared bytes.
     pub(crate) squares: f64,
+    /// Whether the last look found less than half of the highest level.
+    low: bool,
     /// Bytes that `realloc` continued since the last rise.
     pending: f64,
 }
@@ -430,6 +432,14 @@ impl Tracker {
                 (buffers.began_ns, buffers.last_ns) = (now_ns, now_ns);
                 buffers.highest = level;
             }
+            // At two looks, as one may come in the middle of a move.
+            let fallen = level < 0.5 * buffers.highest;
+            if fallen && buffers.low {
+                (buffers.rises, buffers.bytes) = (0.0, 0.0);
+                (buffers.moment, buffers.squares) = (0.0, 0.0);
+                (buffers.began_ns, buffers.last_ns) = (now_ns, now_ns);
+            }
+            buffers.low = fallen;
             buffers.pending += f64::from(*continued);
             let rise = level - buffers.highest;
             let grown = rise.min(buffers.pending);

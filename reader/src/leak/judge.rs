@@ -170,6 +170,18 @@ struct Older {
     worth: f64,
 }
 
+impl Older {
+    /// Survivors as far as they are held against deaths: where nothing died, every sample counts for
+    /// one, whatever it weighs.
+    fn seen(&self, evidence: &Evidence, window: usize) -> f64 {
+        if evidence.deaths.past(window, PARTS - self.parts) < 0.5 {
+            self.count
+        } else {
+            self.worth
+        }
+    }
+}
+
 fn older(survivors: &Survivors, horizon: usize) -> Older {
     let parts = PARTS - horizon;
     let (mut count, mut bytes, mut moment, mut squares) = (0.0, 0.0, 0.0, 0.0);
@@ -283,7 +295,8 @@ fn staying(evidence: &Evidence, window: usize, horizon: usize) -> Option<Older> 
     }
     let worth = survivors.all.effective() / survivors.all.count;
     older.worth = older.count * worth.min(1.0);
-    (older.worth >= SAMPLES_MIN && survive(evidence, window, horizon, older.worth)).then_some(older)
+    (older.worth >= SAMPLES_MIN && survive(evidence, window, horizon, older.seen(evidence, window)))
+        .then_some(older)
 }
 
 /// Whether what was called a leak has not been contradicted: blocks of the window still stay.
@@ -339,7 +352,7 @@ fn plateau_at(
         horizon_seconds: horizon_seconds(window, horizon),
         survivors: count,
         deaths,
-        p_value: births_exceed_deaths(count, deaths),
+        p_value: births_exceed_deaths(older.seen(evidence, window), deaths),
         trend,
         rate,
         patient: MIN_RATE.get(window).is_some_and(|least| fastest >= *least),
@@ -397,15 +410,20 @@ fn growth(evidence: &Evidence, moment: &Moment) -> Option<Growth> {
             return None;
         }
         let each = flux.born.bytes / births / flux.seconds;
-        // Births without any death are no fluctuation of a turnover, whatever their number.
-        let turnover = if flux.died.count > 0.0 { 5.0 } else { 1.0 };
+        // Births without any death are no fluctuation of a turnover, whatever their number and their
+        // weights.
+        let (turnover, certain) = if flux.died.count > 0.0 {
+            (5.0, births)
+        } else {
+            (1.0, flux.born.count)
+        };
         let (born, died) = (poisson_interval(births), poisson_interval(deaths));
         let net = births - deaths;
         Some(Growth {
             seconds: flux.seconds,
             births,
             deaths,
-            p_value: (births_exceed_deaths(births, deaths) * spans * turnover).min(1.0),
+            p_value: (births_exceed_deaths(certain, deaths) * spans * turnover).min(1.0),
             rate: Estimate {
                 estimate: net * each,
                 low: (net - (births - born.0).hypot(died.1 - deaths)) * each,

@@ -268,12 +268,6 @@ impl World {
         }
     }
 
-    /// Changes the sampling interval from now on.
-    pub(crate) fn set_interval(&mut self, interval: u64) {
-        self.interval = interval;
-        self.view().counters.set(Gauge::IntervalBytes, interval);
-    }
-
     fn advance(&mut self, to: f64) {
         let to_ns = START_NS + (to * 1e9) as u64;
         while let Some(Reverse((when, slot))) = self.due.peek().copied()

@@ -267,6 +267,14 @@ fn report(scenarios: &[&Scenario], results: &[Sum]) {
         "precision {precision:.3}, recall {recall:.3}, named within 60 s {}/{}, late `growing` {}/{}",
         minute.0, minute.1, late.0, late.1
     );
+    // Short runs are held to what chance leaves of the aim.
+    let aim = if found + missed >= 200 { 0.95 } else { 0.85 };
+    assert!(precision >= aim, "precision {precision}");
+    assert!(recall >= aim, "recall {recall}");
+    let named = minute.0 as f64 / f64::from(u32::try_from(minute.1.max(1)).unwrap());
+    assert!(named >= aim, "named within a minute {named}");
+    let lately = f64::from(late.0) / f64::from(late.1.max(1));
+    assert!(lately <= 0.02, "growing long after growth {lately}");
     println!();
     println!("| stated confidence | times | mean stated | right |\n|---|---|---|---|");
     for (bin, (times, confidence, right)) in &stated {
@@ -277,5 +285,7 @@ fn report(scenarios: &[&Scenario], results: &[Sum]) {
             confidence / times,
             right / times
         );
+        let off = (confidence / times - right / times).abs();
+        assert!(*times < 200.0 || off <= 0.1, "confidence is off by {off}");
     }
 }
