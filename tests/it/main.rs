@@ -23,3 +23,4 @@ mod ring;
 mod symbols;
 mod threads;
 mod truth;
+mod verdicts;

@@ -118,7 +118,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, interval: u64) -> Self {
-        let plan = Plan::new(4 << 20, false).unwrap();
+        let plan = Plan::new(1 << 20, false).unwrap();
         let words: Vec<_> = (0..plan.region_bytes / 8)
             .map(|_| AtomicU64::new(0))
             .collect();
