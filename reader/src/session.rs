@@ -231,6 +231,12 @@ impl Session {
         self.model.verdicts(&self.observation, headroom)
     }
 
+    /// The model, for groups, shapes and histories as of the last snapshot.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Begins the time watched (growth) anew with the next snapshot.
     pub fn restart_watch(&mut self) {
         self.model.restart_watch();

@@ -265,8 +265,9 @@ fn survive(evidence: &Evidence, window: usize, horizon: usize, survivors: f64) -
         return false;
     };
     let late = evidence.deaths.past(window, horizon);
-    // Twice the survivors must fit below the level at which deaths, at the highest rate that is
-    // consistent with what was seen, would balance births: see the tests for the algebra.
+    // `n` births spread over a window `W` have spent `E = nW/2` past their birth. With at most `g`
+    // deaths (the 90 % bound) the hazard is at most `g/E`, so births of `n/W` a second are balanced at
+    // `(n/W) / (g/E) = n²/2g` blocks at the earliest. That is to be twice `n`: `n >= 4g`.
     if survivors < 4.0 * poisson_upper_90(late) {
         return false;
     }

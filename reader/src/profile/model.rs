@@ -13,6 +13,7 @@ use super::{
     StackProfile, TargetInfo, UnwinderKind,
     aggregate::{LiveFigures, median_births},
     findings::Held,
+    history::{Histories, History},
     naming::{Naming, Resolver},
     watch::{Flow, Watch, allocated},
 };
@@ -44,12 +45,13 @@ pub struct FreshMemory {
 #[derive(Debug, Default)]
 pub struct Model {
     pub(super) live: LiveFigures,
-    allocated: Vec<Totals>,
+    pub(super) allocated: Vec<Totals>,
     watch: Watch,
     pub(super) tracker: Tracker,
     /// Evidence of each stack; a buffer between two verdicts.
     pub(super) evidence: Vec<Evidence>,
     pub(super) held: Held,
+    histories: Histories,
     pub(super) naming: Naming,
     /// Places of the stacks that have samples, heaviest first.
     pub(super) order: Vec<u32>,
@@ -100,8 +102,26 @@ impl Model {
             &self.live.continued,
             &self.live.newest,
         );
+        self.histories.note(
+            observation.time_ns,
+            &self.order,
+            &self.live.by_stack,
+            &self.allocated,
+        );
         // What `realloc` continued is told once.
         self.live.continued.fill(0.0);
+    }
+
+    /// The past of the whole target.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.histories.total
+    }
+
+    /// The past of a stack, by its place in the stack book; only the heaviest ones have one.
+    #[must_use]
+    pub fn stack_history(&self, place: usize) -> Option<&History> {
+        self.histories.of_stack(place)
     }
 
     /// Takes in journal records, whose stacks are known to `stacks`.
