@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | `evidence` | what is kept of each stack: ages of survivors and dead, levels, growth of buffers |
+//! | `plateau` | survival without an end over a window |
 //! | `judge` | the rules from evidence to verdict |
 //! | `statistics` | the tests that they rest on, with their sources |
 //! | `words` | evidence in sentences |
@@ -20,6 +21,7 @@ use crate::profile::{Estimate, Frame};
 
 pub(crate) mod evidence;
 pub(crate) mod judge;
+pub(crate) mod plateau;
 pub mod statistics;
 mod suppress;
 pub(crate) mod words;

@@ -13,6 +13,7 @@ use crate::{
         Finding, Verdict,
         evidence::{Evidence, seconds_between},
         judge::{self, Candidate, Judgement, Moment, Reason, Thresholds},
+        plateau,
         statistics::{benjamini_hochberg, theil_sen},
         words,
     },
@@ -122,8 +123,8 @@ impl Model {
             return judgement;
         };
         let window_seconds = match held.reason {
-            Reason::Plateau(plateau) if judge::upheld(&site.evidence, plateau.window_seconds) => {
-                plateau.window_seconds
+            Reason::Plateau(of) if plateau::upheld(&site.evidence, of.window_seconds) => {
+                of.window_seconds
             }
             Reason::Buffers(buffers) => buffers.seconds,
             _ => 0.0,
