@@ -312,6 +312,14 @@ impl Ingest {
         self.unknown_events += unknown;
     }
 
+    /// Reads the stacks that the events of the last [`Ingest::drain`] name and that are not known yet.
+    pub fn learn_stacks(&self, view: &View<'_>, observation: &mut Observation) {
+        let newest = self.events.iter().map(|event| event.stack.0).max();
+        if newest.is_some_and(|newest| newest > observation.stacks.ids()) {
+            observation.stacks.update(&view.stacks);
+        }
+    }
+
     /// Events of the last [`Ingest::drain`], in the order of each ring.
     #[must_use]
     pub fn events(&self) -> &[Event] {

@@ -7,6 +7,7 @@
 //! | [`ingest`] | reads everything out of a mapped region, checked, into plain data |
 //! | [`estimate`] | from samples to unbiased figures with intervals |
 //! | [`profile`] | the model: from observations to the immutable snapshot that every output shows |
+//! | [`leak`] | verdicts on sites, with confidence and evidence |
 //! | [`session`] | one reader of one target: attach, poll, snapshot |
 //! | `export` | a moment in the formats of other tools |
 //! | [`symbolize`] | turns return addresses into frames, in the background |
@@ -43,6 +44,7 @@ pub mod estimate;
 #[cfg(feature = "export")]
 pub mod export;
 pub mod ingest;
+pub mod leak;
 pub mod profile;
 pub mod self_stats;
 pub mod session;

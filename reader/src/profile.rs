@@ -8,17 +8,27 @@
 //! | `aggregate` | sums for each stack, usable sizes, ages |
 //! | `watch` | growth from births and deaths, rates |
 //! | `naming` | frames and leaves of stacks |
+//! | `findings` | verdicts on sites and functions |
+//! | `groups` | figures by site, function, crate, thread; sizes and lifetimes |
+//! | `history` | the past at three resolutions |
 
 mod aggregate;
+mod findings;
+mod groups;
+mod history;
 mod model;
 mod naming;
 mod snapshot;
 mod watch;
 
 pub(crate) use aggregate::weigh_usable;
+pub use groups::{Distribution, Group, GroupBy, Shapes};
+pub use history::{History, Point};
+use model::NO_SITE;
 pub use model::{FreshMemory, Model};
 pub use naming::{Resolver, UNKNOWN_STACK};
 pub use snapshot::{
     Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
     StackProfile, TargetInfo, TargetState, UnwinderKind,
 };
+pub(crate) use watch::Newest;

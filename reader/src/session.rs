@@ -29,6 +29,7 @@ use crate::{
     clock::{Clock, SystemClock},
     error::ReaderError,
     ingest::{Counts, Ingest, LiveSample, Observation, StackBook},
+    leak::Finding,
     profile::{FreshMemory, Model, Snapshot, StackProfile, TargetInfo, TargetState},
     symbolize::{SymbolConfig, Symbols},
     waterfall::{self, Fragmentation, Group, Row},
@@ -160,6 +161,9 @@ impl Session {
         // A process in a pid namespace that is not visible may still write.
         let writers_gone = matches!(target.info.state, TargetState::Exited | TargetState::Killed);
         self.ingest.drain(&view, writers_gone);
+        self.ingest.learn_stacks(&view, &mut self.observation);
+        self.model
+            .follow(self.ingest.events(), &self.observation.stacks);
         self.target = target;
         self.check();
     }
@@ -223,6 +227,23 @@ impl Session {
     #[must_use]
     pub fn host_pid(&self) -> Option<u32> {
         self.target.host_pid
+    }
+
+    /// Verdicts as of the last snapshot, the worst first and then by growth.
+    pub fn findings(&mut self) -> Vec<Finding> {
+        self.name(true);
+        let status = &self.observation.status;
+        let headroom = status
+            .cgroup_limit
+            .zip(status.cgroup_usage)
+            .map(|(limit, usage)| limit.saturating_sub(usage) as f64);
+        self.model.verdicts(&self.observation, headroom)
+    }
+
+    /// The model, for groups, shapes and histories as of the last snapshot.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Begins the time watched (growth) anew with the next snapshot.

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use riptide_reader::{
     ReaderError, Session, SessionOptions,
     clock::ManualClock,
-    profile::{Snapshot, TargetState},
+    profile::{GroupBy, Snapshot, TargetState},
 };
 use riptide_region::{
     counters::{Counter, Gauge},
@@ -297,4 +297,42 @@ fn stacks_carry_the_same_totals_as_sites() {
     assert_eq!(stacks[0].live_bytes + stacks[1].live_bytes, 300.0);
     assert_eq!(*stacks[0].addresses, [0x1001, 0x3001]);
     assert_eq!(region.view().state(), State::Ready);
+}
+
+#[test]
+fn groups_and_shapes_carry_the_figures_of_their_blocks() {
+    let mut region = TestRegion::new(MIB, false);
+    let a = region.stack(&[0x1001, 0x2001], 1);
+    let b = region.stack(&[0x3001, 0x2001], 2);
+    region.allocate(a, 100, 1, SECOND);
+    region.allocate(a, 300, 1, 3 * SECOND);
+    let gone = region.allocate(b, 50, 1, 4 * SECOND);
+    region.free(gone, b, 50, 500_000);
+    let clock = Arc::new(ManualClock::new(10 * SECOND));
+    let mut session = attach(&region, &clock, false);
+    settled(&mut session);
+    let of = |by| session.model().groups(session.observation(), by);
+    let functions = of(GroupBy::Function);
+    assert_eq!(functions.len(), 2);
+    assert_eq!(
+        (functions[0].name.as_str(), functions[0].live_bytes.high),
+        ("0x1000", 400.0)
+    );
+    assert_eq!(functions[0].freed_share, Some(0.0));
+    assert_eq!(functions[0].last_seen_seconds_ago, Some(7.0));
+    assert_eq!(functions[1].freed_share, Some(1.0));
+    assert_eq!(functions[1].temporary_share, Some(1.0));
+    let threads = of(GroupBy::Thread);
+    assert_eq!(threads.len(), 1);
+    assert_eq!(
+        (threads[0].name.as_str(), threads[0].live_objects.low),
+        ("7", 2.0)
+    );
+    let shapes = session
+        .model()
+        .shapes(session.observation(), GroupBy::Function, "0x1000");
+    assert_eq!(shapes.sizes_bytes.count, 2);
+    assert!(shapes.sizes_bytes.max.abs_diff(300) <= 3);
+    assert_eq!(shapes.lifetimes_ms.count, 0);
+    assert_eq!(session.model().history().last(60).len(), 1);
 }

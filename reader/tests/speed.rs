@@ -11,7 +11,15 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use riptide_reader::{Session, profile::Snapshot};
+use riptide_reader::{
+    Session,
+    ingest::{Ingest, Observation},
+    profile::{Model, Snapshot},
+};
+use riptide_region::{
+    event::{Event, EventKind},
+    stack_table::StackId,
+};
 use support::{Random, SECOND, TestRegion};
 
 const STACKS: usize = 20_000;
@@ -77,9 +85,50 @@ fn measure(records: usize, region_bytes: u64, interval: u64) {
         let snapshot = timed("tick with new records", || tick(&mut session));
         println!("{} sites", snapshot.sites.len());
     }
+    let findings = timed("verdicts on all sites", || session.findings());
+    println!("{} findings", findings.len());
     timed("stacks()", || session.stacks());
+    ingest_events(&region, stacks[0]);
     let stats = riptide_reader::self_stats::self_stats();
     println!("rss of this process {} MiB", stats.rss_bytes.unwrap() >> 20);
+}
+
+/// How many events a second are read from the rings and taken in.
+fn ingest_events(region: &TestRegion, stack: StackId) {
+    let view = region.view();
+    let mut observation = Observation::default();
+    let mut ingest = Ingest::new(&view, false);
+    ingest.read_tables(&view, 1, &mut observation);
+    let mut model = Model::default();
+    model.observe(&observation);
+    let (mut seen, mut spent) = (0_u64, 0.0);
+    for round in 0..50_u64 {
+        for number in 0..4_000 {
+            let event = Event {
+                kind: EventKind::Free {
+                    lifetime_ms: number * 7,
+                },
+                address: 0x1000,
+                size: 100,
+                stack,
+                thread: number,
+                time_ns: round,
+                number: u64::from(number),
+                interval: 1,
+            };
+            view.ring_of(event.thread)
+                .unwrap()
+                .1
+                .publish(&event.encode());
+        }
+        let cpu = cpu_ms();
+        ingest.drain(&view, false);
+        ingest.learn_stacks(&view, &mut observation);
+        model.follow(ingest.events(), &observation.stacks);
+        spent += cpu_ms() - cpu;
+        seen += ingest.events().len() as u64;
+    }
+    println!("{:.1} M events a second of CPU", seen as f64 / spent / 1e3);
 }
 
 #[test]

@@ -26,3 +26,4 @@ mod set;
 mod symbols;
 mod threads;
 mod truth;
+mod verdicts;

@@ -1,7 +1,15 @@
 //! The victim's side of a test: it prints one JSON line of numbers that it knows by its own
 //! arithmetic, then waits for a line on stdin. At the end of stdin it exits.
 
-use std::io::{BufRead, Write, stdin, stdout};
+use std::{
+    io::{BufRead, Read, Write, stdin, stdout},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 /// What is live at one place, by the victim's own arithmetic.
 #[derive(Clone, Debug)]
@@ -59,6 +67,29 @@ pub fn command() -> Option<String> {
 /// Waits until the test has seen enough.
 pub fn wait() {
     while command().is_some() {}
+}
+
+/// Calls `work` a hundred times a second until the end of stdin, with the number of the tick and the
+/// seconds since the one before, so that a rate is kept on a busy machine too.
+pub fn every_tick(mut work: impl FnMut(u64, f64)) {
+    let over = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&over);
+    thread::spawn(move || {
+        let mut rest = Vec::new();
+        // However stdin ends, the program does.
+        let _ = stdin().read_to_end(&mut rest);
+        // Relaxed: a mark of its own.
+        told.store(true, Ordering::Relaxed);
+    });
+    let (mut tick, mut last) = (0, Instant::now());
+    // Relaxed: as above.
+    while !over.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(10));
+        let seconds = last.elapsed().as_secs_f64();
+        last = Instant::now();
+        tick += 1;
+        work(tick, seconds);
+    }
 }
 
 /// The argument at `place`, or `otherwise`.

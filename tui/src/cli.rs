@@ -18,6 +18,7 @@ mod demo;
 mod doctor;
 mod error;
 mod export;
+mod leaks;
 mod list;
 mod memory;
 mod output;
@@ -50,6 +51,8 @@ enum Subcommands {
     List(list::Args),
     /// Prints the sites that hold memory
     Top(top::Args),
+    /// Judges the sites: leak, growing, cache-like, warm-up, healthy, too early
+    Leaks(leaks::Args),
     /// Prints where the memory goes, from live bytes to RSS
     Memory(memory::Args),
     /// Says what would use less memory or allocate less
@@ -103,6 +106,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         None => dashboard::run(cli.target.as_deref(), colored),
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
+        Some(Subcommands::Leaks(args)) => leaks::run(&args, &mut out),
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Advise(args)) => advise::run(&args, &mut out),
         Some(Subcommands::Export(args)) => export::run(&args),
@@ -137,7 +141,7 @@ mod tests {
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
         for command in [
-            "list", "top", "memory", "advise", "export", "set", "demo", "doctor",
+            "list", "top", "leaks", "memory", "advise", "export", "set", "demo", "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }

@@ -30,6 +30,9 @@ struct Weighed {
 }
 
 const CACHE_ENTRIES: usize = 4_096;
+/// How much older than the last look a block must be to have been continued by `realloc`: more than
+/// writers and looks can miss each other by.
+const CONTINUED_NS: u64 = 500_000_000;
 
 impl WeightCache {
     fn new() -> Self {
@@ -95,6 +98,15 @@ pub(crate) struct LiveFigures {
     pub(crate) by_stack: Vec<Totals>,
     /// Of these, bytes of records made since the watch began.
     pub(crate) born: Vec<Sum>,
+    /// For each stack, the sum of the squared estimates of its records.
+    pub(crate) squares: Vec<f64>,
+    /// For each stack, bytes of records that are newer than the last look and of blocks that are
+    /// older: what `realloc` continued.
+    pub(crate) continued: Vec<f32>,
+    /// The newest records.
+    pub(crate) newest: Newest,
+    /// When they were looked at.
+    looked_ns: u64,
     /// Usable bytes of all live blocks.
     pub(crate) usable: Sum,
     /// Usable less requested bytes of all live blocks.
@@ -103,18 +115,40 @@ pub(crate) struct LiveFigures {
 
 impl LiveFigures {
     /// Sums up `live` for `stacks` stacks, reusing the buffers. `since` tells new records.
-    pub(crate) fn sum_up(&mut self, live: &[LiveSample], stacks: usize, since: Option<&Newest>) {
+    pub(crate) fn sum_up(
+        &mut self,
+        live: &[LiveSample],
+        stacks: usize,
+        since: Option<&Newest>,
+        now_ns: u64,
+    ) {
         self.by_stack.clear();
         self.by_stack.resize(stacks, Totals::default());
         self.born.clear();
         self.born.resize(stacks, Sum::default());
+        self.squares.clear();
+        self.squares.resize(stacks, 0.0);
+        self.continued.clear();
+        self.continued.resize(stacks, 0.0);
         self.usable = Sum::default();
         self.rounding = Sum::default();
+        let before = std::mem::take(&mut self.newest);
+        let looked_ns = std::mem::replace(&mut self.looked_ns, now_ns);
         let mut cache = WeightCache::new();
         for record in live {
             let weight = cache.weigh(record);
             if let Some(totals) = self.by_stack.get_mut(record.stack.place()) {
                 totals.record(record.size, &weight.sample);
+            }
+            if let Some(squares) = self.squares.get_mut(record.stack.place()) {
+                *squares += weight.sample.bytes * weight.sample.bytes;
+            }
+            self.newest.note(record);
+            if record.birth_ns.saturating_add(CONTINUED_NS) < looked_ns
+                && before.precedes(record)
+                && let Some(continued) = self.continued.get_mut(record.stack.place())
+            {
+                *continued += weight.sample.bytes as f32;
             }
             if since.is_some_and(|newest| newest.precedes(record))
                 && let Some(born) = self.born.get_mut(record.stack.place())
@@ -233,6 +267,7 @@ mod tests {
             &[record(1, 1, 0), record(17, 1, 0), record(100, 1, 0)],
             1,
             None,
+            0,
         );
         assert_eq!(figures.usable.interval().estimate, 160.0);
         assert_eq!(figures.rounding.interval().high, 42.0);
@@ -242,7 +277,7 @@ mod tests {
     #[test]
     fn a_sampled_small_block_stands_for_blocks_of_its_natural_class() {
         let mut figures = LiveFigures::default();
-        figures.sum_up(&[record(8, 8_192, 0)], 1, None);
+        figures.sum_up(&[record(8, 8_192, 0)], 1, None, 0);
         let objects = figures.total().objects.estimate;
         assert!((figures.usable.estimate - (16.0 + 8.0 * (objects - 1.0))).abs() < 1e-6);
     }

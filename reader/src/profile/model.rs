@@ -6,26 +6,29 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use riptide_region::counters::Unwinder;
+use riptide_region::{counters::Unwinder, event::Event};
 
 use super::{
     Estimate, Frame, Live, Loss, Memory, Rates, SCHEMA_VERSION, Sampling, Site, Snapshot,
     StackProfile, TargetInfo, UnwinderKind,
     aggregate::{LiveFigures, median_births},
+    findings::Held,
+    history::{Histories, History},
     naming::{Naming, Resolver},
     watch::{Flow, Watch, allocated},
 };
 use crate::{
     attach::CgroupMemory,
     estimate::{Sum, Totals},
-    ingest::{Counts, Observation},
+    ingest::{Counts, Observation, StackBook},
+    leak::evidence::{Evidence, Tracker},
     waterfall::Moment,
 };
 
 /// Time that a snapshot spends on names that are new; the rest comes with the next one.
 const NAMING_BUDGET: Duration = Duration::from_millis(80);
 /// Group of a stack that no site shows.
-const NO_SITE: u32 = u32::MAX;
+pub(super) const NO_SITE: u32 = u32::MAX;
 
 /// Memory figures that the target's own status does not have, or has only older.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,13 +50,18 @@ pub struct FreshMemory {
 /// What is known about one target, over time.
 #[derive(Debug, Default)]
 pub struct Model {
-    live: LiveFigures,
-    allocated: Vec<Totals>,
+    pub(super) live: LiveFigures,
+    pub(super) allocated: Vec<Totals>,
     watch: Watch,
-    naming: Naming,
+    pub(super) tracker: Tracker,
+    /// Evidence of each stack; a buffer between two verdicts.
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) held: Held,
+    histories: Histories,
+    pub(super) naming: Naming,
     /// Places of the stacks that have samples, heaviest first.
-    order: Vec<u32>,
-    sites: Sites,
+    pub(super) order: Vec<u32>,
+    pub(super) sites: Sites,
     /// Generation of the observation that the sums are of, and the interval then in force.
     summed: Option<(u64, u64)>,
     /// Median birth of each site's live blocks, and what it was found from.
@@ -66,13 +74,13 @@ type SitesKey = (u64, usize);
 
 /// Stacks by site.
 #[derive(Debug, Default)]
-struct Sites {
+pub(super) struct Sites {
     /// For which this is right.
     key: Option<SitesKey>,
     /// Site of each stack.
-    of_stack: Vec<u32>,
+    pub(super) of_stack: Vec<u32>,
     /// A stack of each site, whose leaf names it.
-    named_by: Vec<u32>,
+    pub(super) named_by: Vec<u32>,
 }
 
 /// What a site is.
@@ -93,13 +101,46 @@ impl Model {
             self.live.born.fill(Sum::default());
         }
         self.watch.look(observation.time_ns, &self.allocated);
+        self.tracker.observe(
+            observation,
+            &self.live.by_stack,
+            &self.live.squares,
+            &self.live.continued,
+            &self.live.newest,
+        );
+        self.histories.note(
+            observation.time_ns,
+            &self.order,
+            &self.live.by_stack,
+            &self.allocated,
+        );
+        // What `realloc` continued is told once.
+        self.live.continued.fill(0.0);
+    }
+
+    /// The past of the whole target.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.histories.total
+    }
+
+    /// The past of a stack, by its place in the stack book; only the heaviest ones have one.
+    #[must_use]
+    pub fn stack_history(&self, place: usize) -> Option<&History> {
+        self.histories.of_stack(place)
+    }
+
+    /// Takes in journal records, whose stacks are known to `stacks`.
+    pub fn follow(&mut self, events: &[Event], stacks: &StackBook) {
+        self.tracker.follow(events, stacks);
     }
 
     fn sum_up(&mut self, observation: &Observation) {
         let stacks = observation.stacks.len();
         let interval = observation.counts.interval_bytes;
         let since = self.watch.has_begun().then(|| self.watch.newest());
-        self.live.sum_up(&observation.live, stacks, since);
+        let now_ns = observation.time_ns;
+        self.live.sum_up(&observation.live, stacks, since, now_ns);
         self.allocated.clear();
         let totals = observation.totals.iter();
         self.allocated
@@ -246,7 +287,7 @@ impl Model {
     }
 
     /// Puts stacks with the same leaf together, unless nothing changed since the last time.
-    fn group(&mut self) {
+    pub(super) fn group(&mut self) {
         let key = (self.naming.generation(), self.order.len());
         if self.sites.key == Some(key) {
             return;

@@ -100,23 +100,28 @@ struct Checkpoint {
 }
 
 /// The newest record of each shard at one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Newest {
     by_shard: Vec<(u64, u64)>,
 }
 
 impl Newest {
     fn of(live: &[LiveSample]) -> Self {
-        let mut by_shard: Vec<(u64, u64)> = Vec::new();
+        let mut newest = Self::default();
         for record in live {
-            let shard = record.number >> SHARD_SHIFT;
-            if let Some((_, newest)) = by_shard.iter_mut().find(|(of, _)| *of == shard) {
-                *newest = (*newest).max(record.number);
-            } else if by_shard.len() < SHARDS_MAX {
-                by_shard.push((shard, record.number));
-            }
+            newest.note(record);
         }
-        Self { by_shard }
+        newest
+    }
+
+    /// Takes note of one more record.
+    pub(crate) fn note(&mut self, record: &LiveSample) {
+        let shard = record.number >> SHARD_SHIFT;
+        if let Some((_, newest)) = self.by_shard.iter_mut().find(|(of, _)| *of == shard) {
+            *newest = (*newest).max(record.number);
+        } else if self.by_shard.len() < SHARDS_MAX {
+            self.by_shard.push((shard, record.number));
+        }
     }
 
     /// Whether a record was made after that moment.

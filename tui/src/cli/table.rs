@@ -82,7 +82,7 @@ fn unwinder_name(unwinder: UnwinderKind) -> &'static str {
 }
 
 /// `+1.62 MiB/s ±0.21`, or `-` while not known.
-fn growth(value: Option<&Estimate>) -> String {
+pub(super) fn growth(value: Option<&Estimate>) -> String {
     value.map_or_else(
         || "-".to_owned(),
         |value| match units::growth_with_error(value).split_once(" ±") {
