@@ -56,6 +56,12 @@ impl Stack {
         }
     }
 
+    /// Takes all frames out.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.truncated = false;
+    }
+
     pub(crate) fn frames(&self) -> &[u64] {
         self.frames.get(..self.len).unwrap_or_default()
     }
@@ -87,7 +93,6 @@ pub(crate) struct StackWalker {
     decision: AtomicU64,
     compared: AtomicU32,
     agreed: AtomicU32,
-    walks: AtomicU64,
     pub(crate) dwarf: Dwarf,
     pub(crate) scratch: ScratchPool,
 }
@@ -104,7 +109,6 @@ impl StackWalker {
             decision: AtomicU64::new(decision as u64),
             compared: AtomicU32::new(0),
             agreed: AtomicU32::new(0),
-            walks: AtomicU64::new(0),
             dwarf: Dwarf::new(),
             scratch: ScratchPool::new()?,
         })
@@ -134,9 +138,7 @@ impl StackWalker {
             }
             Unwinder::FramePointers => {
                 frame_pointers::walk(registers, &bounds, stack);
-                // Relaxed: only counts.
-                let walks = self.walks.fetch_add(1, Ordering::Relaxed);
-                if self.choice == UnwindChoice::Auto && walks.is_multiple_of(RECHECK) {
+                if self.choice == UnwindChoice::Auto && is_rechecked(state) {
                     self.compare(registers, &bounds, counters, stack);
                 }
             }
@@ -193,6 +195,12 @@ impl StackWalker {
     pub(crate) fn show(&self, counters: &Counters<'_>) {
         counters.set(Gauge::Unwinder, self.decision.load(Ordering::Relaxed));
     }
+}
+
+/// Whether a thread's sample is compared again. The state of its random numbers goes up by an odd
+/// number with each sample, so its low bits come by each value once in [`RECHECK`] samples.
+fn is_rechecked(state: &ThreadState) -> bool {
+    state.random.get().is_multiple_of(RECHECK)
 }
 
 /// Whether the frame-pointer walk found what the unwind tables say, but for start-up code at the
