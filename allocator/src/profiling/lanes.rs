@@ -31,7 +31,7 @@ const TRIES: usize = 4;
 /// Share of the slots that may lie in all stashes together: one in this many.
 const STASHED_SHARE: usize = 16;
 /// Samples in a lane, at [`CACHED_INTERVAL_MAX`] or below, that are worth a thread cache: it takes
-/// some 20 KiB.
+/// 28 KiB.
 const CACHED_SAMPLES_MIN: u32 = 256;
 /// Largest interval at which blocks are cached.
 const CACHED_INTERVAL_MAX: u64 = 64 << 10;

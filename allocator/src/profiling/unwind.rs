@@ -18,6 +18,7 @@ mod registers;
 mod rules;
 pub(crate) mod scratch;
 pub(crate) mod stack_bounds;
+mod tables;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -129,24 +130,26 @@ impl StackWalker {
         let Some(bounds) = stack_bounds::find(state, registers.stack_pointer) else {
             return;
         };
-        let dwarf_fits = stack_bounds::holds(&bounds, registers.stack_pointer, DWARF_STACK_ROOM);
+        // Asked only where it matters: near the end of the main thread's stack it is a system call.
+        let tables_fit = || stack_bounds::holds(&bounds, registers.stack_pointer, DWARF_STACK_ROOM);
         // Relaxed: a choice of method; either is safe at any time.
         match Unwinder::from_word(self.decision.load(Ordering::Relaxed)) {
-            _ if !dwarf_fits => frame_pointers::walk(registers, &bounds, stack),
             Unwinder::Dwarf => {
-                if !self.dwarf.walk(registers, &bounds, stack) {
+                if !tables_fit() || !self.dwarf.walk(registers, &bounds, stack) {
                     frame_pointers::walk(registers, &bounds, stack);
                 }
             }
             Unwinder::FramePointers => {
                 frame_pointers::walk(registers, &bounds, stack);
-                if self.choice == UnwindChoice::Auto && is_rechecked(state) {
+                if self.choice == UnwindChoice::Auto && is_rechecked(state) && tables_fit() {
                     self.compare(registers, &bounds, counters, stack);
                 }
             }
             Unwinder::Undecided => {
                 frame_pointers::walk(registers, &bounds, stack);
-                self.compare(registers, &bounds, counters, stack);
+                if tables_fit() {
+                    self.compare(registers, &bounds, counters, stack);
+                }
             }
         }
     }
