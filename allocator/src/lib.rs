@@ -23,7 +23,8 @@
 //! | `slow` | what happens to a sampled block: allocate, free, move |
 //! | `countdown`, `sampler`, `thread_state` | which allocation is a sample |
 //! | `arena` | the reserved range in which small sampled blocks lie |
-//! | `record` | the live record of a block: address → slot, and back |
+//! | `record`, `free_slots` | the live record of a block: address → slot, and back |
+//! | `lanes`, `try_lock` | what a pass through the slow path has to itself |
 //! | `unwind` | call stacks |
 //! | `map`, `profiler` | the region file; the process-wide state, made at the first sample |
 //! | `tick`, `jemalloc_stats`, `budget` | what happens now and then |
@@ -44,9 +45,11 @@ mod profiling {
     pub(crate) mod config;
     pub(crate) mod countdown;
     pub(crate) mod fork;
+    pub(crate) mod free_slots;
     pub(crate) mod global_alloc;
     pub(crate) mod identity;
     pub(crate) mod jemalloc_stats;
+    pub(crate) mod lanes;
     pub(crate) mod map;
     pub(crate) mod profiler;
     pub(crate) mod record;
@@ -55,6 +58,7 @@ mod profiling {
     pub(crate) mod sys;
     pub(crate) mod thread_state;
     pub(crate) mod tick;
+    pub(crate) mod try_lock;
     pub(crate) mod unwind;
 }
 

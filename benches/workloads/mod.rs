@@ -105,6 +105,10 @@ const WORKLOADS: &[Workload] = &[
         "allocate and free 64 B, 30 frames deep",
         deep::pairs,
     ),
+    part("deep-2", "the same on 2 threads", deep::pairs_on::<2>),
+    part("deep-4", "the same on 4 threads", deep::pairs_on::<4>),
+    part("deep-16", "the same on 16 threads", deep::pairs_on::<16>),
+    part("deep-64", "the same on 64 threads", deep::pairs_on::<64>),
 ];
 
 /// The programs' `main`.

@@ -135,6 +135,7 @@ impl<'a> Counters<'a> {
     }
 
     /// Adds to a counter; returns what it was.
+    #[inline]
     pub fn add(&self, counter: Counter, value: u64) -> u64 {
         self.words
             .get(counter as usize)

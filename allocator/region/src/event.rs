@@ -44,6 +44,7 @@ pub struct Event {
 impl Event {
     /// The event as words of the ring.
     #[must_use]
+    #[inline]
     pub fn encode(&self) -> Payload {
         let (kind, lifetime_ms) = match self.kind {
             EventKind::Allocation => (KIND_ALLOCATION, 0),

@@ -74,6 +74,7 @@ impl<'a> LiveTable<'a> {
     }
 
     /// Publishes a block in a slot that the caller owns. An index outside the table is ignored.
+    #[inline]
     pub fn publish(&self, index: usize, block: &LiveBlock) {
         if let Some(slot) = self.slot(index) {
             seqlock::write(
@@ -92,6 +93,7 @@ impl<'a> LiveTable<'a> {
     }
 
     /// Marks a slot that the caller owns as free.
+    #[inline]
     pub fn clear(&self, index: usize) {
         if let Some(slot) = self.slot(index) {
             seqlock::write(slot, &[0]);
@@ -100,6 +102,7 @@ impl<'a> LiveTable<'a> {
 
     /// Reads a slot; one outside the table is free.
     #[must_use]
+    #[inline]
     pub fn read(&self, index: usize) -> Slot {
         let Some(slot) = self.slot(index) else {
             return Slot::Free;

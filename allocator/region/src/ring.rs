@@ -116,6 +116,7 @@ impl<'a> Ring<'a> {
     }
 
     /// Appends a record. Never waits; when the slot is taken the record is dropped and counted.
+    #[inline]
     pub fn publish(&self, payload: &Payload) -> Publish {
         // Relaxed: the ticket only has to be unique; the record is published through its slot.
         let ticket = self.head.fetch_add(1, Ordering::Relaxed);

@@ -24,6 +24,7 @@ pub enum Read<const N: usize> {
 const READ_ATTEMPTS: u32 = 16;
 
 /// Writes `payload` into the words behind the sequence word. Missing words are ignored.
+#[inline]
 pub fn write(slot: &[AtomicU64], payload: &[u64]) {
     let Some((sequence, words)) = slot.split_first() else {
         return;
@@ -43,6 +44,7 @@ pub fn write(slot: &[AtomicU64], payload: &[u64]) {
 }
 
 /// Reads a whole payload of `N` words, or says that there was none to be had.
+#[inline]
 #[must_use]
 pub fn read<const N: usize>(slot: &[AtomicU64]) -> Read<N> {
     let Some((sequence, words)) = slot.split_first() else {

@@ -164,6 +164,7 @@ impl<'a> StackTable<'a> {
     }
 
     /// Finds or adds the stack `frames` (return addresses, leaf first, at most [`MAX_FRAMES`]).
+    #[inline]
     pub fn intern(&self, frames: &[u64], truncated: bool, now_ns: u64) -> Interned {
         let frames = frames.get(..MAX_FRAMES).unwrap_or(frames);
         let hash = hash(frames);
@@ -244,6 +245,7 @@ impl<'a> StackTable<'a> {
     }
 
     /// Counts a sampled allocation.
+    #[inline]
     pub fn add_allocation(&self, id: StackId, weight: Weight, now_ns: u64) {
         let Some(entry) = self.entry(id) else { return };
         let add = |word: usize, value: u64| {
@@ -279,6 +281,7 @@ impl<'a> StackTable<'a> {
     }
 
     /// Counts the free of a sampled block of `size` requested bytes that lived `lifetime_ns`.
+    #[inline]
     pub fn add_free(&self, id: StackId, size: u64, lifetime_ns: u64) {
         let Some(entry) = self.entry(id) else { return };
         let bucket = LIFETIMES + lifetime_bucket(lifetime_ns);
@@ -378,16 +381,35 @@ fn index_word(hash: u64, id: StackId) -> u64 {
     hash >> 32 << 32 | u64::from(id.0)
 }
 
-/// A 64-bit hash of a stack (multiply and fold, as in wyhash); never 0 in its upper half by rule
-/// of the index word, which also carries a non-zero id.
+/// A 64-bit hash of a stack: multiply and fold, as in wyhash, in four independent lanes, because one
+/// chain of multiplications through thirty frames waits for each of them. Frame `n` goes to lane
+/// `n mod 4`; the length is part of the hash.
 fn hash(frames: &[u64]) -> u64 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = MULTIPLIER ^ frames.len() as u64;
-    for frame in frames {
-        let product = u128::from(state ^ frame) * u128::from(MULTIPLIER);
-        state = (product as u64) ^ (product >> 64) as u64;
-        state = state.wrapping_add(MULTIPLIER);
+    const MULTIPLIERS: [u64; 4] = [
+        0x9e37_79b9_7f4a_7c15,
+        0xbf58_476d_1ce4_e5b9,
+        0x94d0_49bb_1331_11eb,
+        0xd6e8_feb8_6659_fd93,
+    ];
+    let mut lanes = MULTIPLIERS;
+    let (fours, rest) = frames.as_chunks::<4>();
+    for four in fours {
+        for ((lane, frame), multiplier) in lanes.iter_mut().zip(four).zip(MULTIPLIERS) {
+            *lane = fold(*lane ^ frame, multiplier).wrapping_add(multiplier);
+        }
     }
-    let product = u128::from(state) * u128::from(MULTIPLIER);
+    for ((lane, frame), multiplier) in lanes.iter_mut().zip(rest).zip(MULTIPLIERS) {
+        *lane = fold(*lane ^ frame, multiplier).wrapping_add(multiplier);
+    }
+    let [a, b, c, d] = lanes;
+    let [first, second, third, _] = MULTIPLIERS;
+    let ab = fold(a ^ frames.len() as u64, b ^ first);
+    let cd = fold(c ^ second, d ^ third);
+    fold(ab ^ first, cd ^ second)
+}
+
+/// The 128-bit product, folded: every bit of either factor moves every bit of the result.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
     (product as u64) ^ (product >> 64) as u64
 }

@@ -71,6 +71,7 @@ pub struct View<'a> {
     /// Live sampled blocks.
     pub live: LiveTable<'a>,
     rings: [Option<Ring<'a>>; DENSE_RINGS as usize],
+    ring_count: u32,
 }
 
 impl<'a> View<'a> {
@@ -163,10 +164,12 @@ impl<'a> View<'a> {
         };
         let bad = |kind| move || ViewError::BadSection { kind };
         let mut rings = [None; DENSE_RINGS as usize];
+        let mut ring_count = 0;
         for (shard, ring) in rings.iter_mut().enumerate() {
             match find(SectionKind::Ring, shard as u32) {
                 Ok(words) => {
                     *ring = Some(Ring::new(words).ok_or_else(bad(SectionKind::Ring))?);
+                    ring_count += 1;
                 }
                 Err(ViewError::MissingSection { .. }) if shard > 0 => break,
                 Err(error) => return Err(error),
@@ -190,6 +193,7 @@ impl<'a> View<'a> {
             .ok_or_else(bad(SectionKind::StackIndex))?,
             live: LiveTable::new(find(SectionKind::Live, 0)?),
             rings,
+            ring_count,
         })
     }
 
@@ -241,9 +245,9 @@ impl<'a> View<'a> {
 
     /// The ring of a thread, and its shard.
     #[must_use]
+    #[inline]
     pub fn ring_of(&self, thread: u32) -> Option<(u32, Ring<'a>)> {
-        let shards = self.rings().count() as u32;
-        let shard = thread.checked_rem(shards)?;
+        let shard = thread.checked_rem(self.ring_count)?;
         let ring = self.rings.get(shard as usize).copied().flatten()?;
         Some((shard, ring))
     }

@@ -43,6 +43,9 @@ use riptide_region::{
     },
 };
 
+#[path = "loom/allocator.rs"]
+mod allocator;
+
 fn words(count: usize) -> Arc<Vec<AtomicU64>> {
     Arc::new((0..count).map(|_| AtomicU64::new(0)).collect())
 }

@@ -59,7 +59,7 @@ const REFUSED: u32 = u32::MAX;
 /// The arena of sampled blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampledArena {
-    /// `MALLOCX_ARENA` of the arena, with `MALLOCX_TCACHE_NONE`.
+    /// `MALLOCX_ARENA` of the arena; a choice of thread cache has to come with it.
     pub(crate) flags: i32,
     /// First address of the range.
     pub(crate) base: usize,
@@ -81,7 +81,7 @@ impl SampledArena {
             .filter(|made| *made != REFUSED)?
             .checked_sub(1)?;
         Some(Self {
-            flags: arena_flag(index)? | tikv_jemalloc_sys::MALLOCX_TCACHE_NONE,
+            flags: arena_flag(index)?,
             base: RANGE.base.load(Ordering::Relaxed),
             bytes: RANGE.bytes.load(Ordering::Relaxed),
         })
@@ -239,6 +239,15 @@ fn limit_growth(index: u32) {
 fn arena_flag(index: u32) -> Option<i32> {
     // MALLOCX_ARENA of jemalloc's header.
     i32::try_from(index.checked_add(1)?.checked_mul(1 << 20)?).ok()
+}
+
+/// Makes an explicit thread cache; its flag for jemalloc's calls. Never given back: it belongs to a
+/// lane, not to a thread.
+pub(crate) fn create_thread_cache() -> Option<i32> {
+    // SAFETY: the value of "tcache.create" is an unsigned.
+    let index = unsafe { raw::read::<c_uint>(b"tcache.create\0") }.ok()?;
+    // MALLOCX_TCACHE of jemalloc's header.
+    i32::try_from(index.checked_add(2)?.checked_mul(1 << 8)?).ok()
 }
 
 /// Carves an extent from the range: moves `next`, opens the pages and their shadow.

@@ -26,10 +26,11 @@ use super::{
     config::Config,
     fork::Owner,
     global_alloc::mark,
+    lanes::Lanes,
     map::{MappedRegion, Refusal},
     record::Records,
     sampler, sys, thread_state,
-    tick::{Costs, Ticker},
+    tick::Ticker,
     unwind::StackWalker,
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Profiler {
     pub(crate) arena: Option<SampledArena>,
     pub(crate) walker: StackWalker,
     pub(crate) ticker: Ticker,
-    pub(crate) costs: Costs,
+    pub(crate) lanes: Lanes,
     pub(crate) region: MappedRegion,
     owner: Owner,
 }
@@ -179,10 +180,11 @@ impl Profiler {
         let view = region.view;
         let parts = (
             Records::new(view.live),
+            Lanes::new(view.live.capacity()),
             StackWalker::new(config.unwind),
             Owner::mark(),
         );
-        let (Some(records), Some(walker), Some(owner)) = parts else {
+        let (Some(records), Some(lanes), Some(walker), Some(owner)) = parts else {
             region.unlink();
             return Err(Refusal::Memory);
         };
@@ -206,7 +208,7 @@ impl Profiler {
             arena,
             walker,
             ticker: Ticker::new(config),
-            costs: Costs::new(),
+            lanes,
             region,
             owner,
         })

@@ -5,15 +5,15 @@
 //! for all others. The free list of slots is private as well. What the region says is only ever
 //! used for statistics.
 //!
-//! **Invariant.** A slot is in one of three places: never used (`fresh` onwards), in the free list,
-//! or owned by the block whose address leads to it. Only the owner of the block moves it, so slot,
-//! shadow entry and address entry of a block need no lock; the lists are lock-free.
+//! **Invariant.** A slot that is not [free](super::free_slots) is owned by the block whose address
+//! leads to it. Only the owner of the block moves it, so slot, shadow entry and address entry of a
+//! block need no lock.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use riptide_region::live_table::{LiveBlock, LiveTable, Slot};
 
-use super::{arena::SampledArena, sys};
+use super::{arena::SampledArena, free_slots::FreeSlots, lanes::Lane, sys};
 
 /// Why a block could not be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) struct Taken {
 
 pub(crate) struct Records {
     live: LiveTable<'static>,
-    free: FreeSlots,
+    free: FreeSlots<'static>,
     by_address: AddressTable,
 }
 
@@ -41,45 +41,51 @@ impl Records {
         let capacity = live.capacity();
         Some(Self {
             live,
-            free: FreeSlots::new(capacity)?,
+            free: FreeSlots::new(sys::map_slice(capacity)?)?,
             by_address: AddressTable::new(capacity)?,
         })
     }
 
-    /// Slots in use.
-    pub(crate) fn used(&self) -> u32 {
-        self.free.used()
+    /// Slots owned by blocks or lying in stashes.
+    pub(crate) fn taken(&self) -> u32 {
+        self.free.out()
     }
 
     /// Slots in all.
     pub(crate) fn capacity(&self) -> u32 {
-        self.free.capacity
+        self.free.capacity()
     }
 
     /// Records a block that the caller owns.
     pub(crate) fn insert(
         &self,
         arena: Option<&SampledArena>,
+        lane: &mut Lane<'_>,
         block: &LiveBlock,
     ) -> Result<(), Unrecorded> {
-        let slot = self.free.take().ok_or(Unrecorded::LiveTableFull)?;
+        let slot = lane
+            .take_slot(&self.free)
+            .ok_or(Unrecorded::LiveTableFull)?;
         self.live.publish(slot as usize, block);
         if self.link(arena, block.address as usize, slot) {
             return Ok(());
         }
         self.live.clear(slot as usize);
-        self.free.give(slot);
+        lane.give_slot(&self.free, slot);
         Err(Unrecorded::LargeTableFull)
     }
 
     /// Takes the record of a block out before the block is freed or moved; `None` when it has none.
     pub(crate) fn take(&self, arena: Option<&SampledArena>, address: usize) -> Option<Taken> {
         let slot = match arena.filter(|arena| arena.contains(address)) {
-            // Relaxed: whoever frees a block has been handed it by whoever allocated it.
-            Some(arena) => arena
-                .shadow(address)?
-                .swap(0, Ordering::Relaxed)
-                .checked_sub(1)?,
+            Some(arena) => {
+                let entry = arena.shadow(address)?;
+                // Relaxed: whoever frees a block has been handed it by whoever allocated it, and
+                // nobody else touches its entry; so no exchange either.
+                let slot = entry.load(Ordering::Relaxed).checked_sub(1)?;
+                entry.store(0, Ordering::Relaxed);
+                slot
+            }
             None => self.by_address.remove(address)?,
         };
         let block = match self.live.read(slot as usize) {
@@ -96,18 +102,18 @@ impl Records {
     }
 
     /// Puts a record back: the block was not moved after all.
-    pub(crate) fn put_back(&self, arena: Option<&SampledArena>, taken: Taken) {
+    pub(crate) fn put_back(&self, arena: Option<&SampledArena>, lane: &mut Lane<'_>, taken: Taken) {
         match taken.block {
             Some(block) if self.link(arena, taken.address, taken.slot) => {
                 self.live.publish(taken.slot as usize, &block);
             }
-            _ => self.free.give(taken.slot),
+            _ => lane.give_slot(&self.free, taken.slot),
         }
     }
 
     /// Gives the slot of a freed or moved block back.
-    pub(crate) fn release(&self, taken: &Taken) {
-        self.free.give(taken.slot);
+    pub(crate) fn release(&self, lane: &mut Lane<'_>, taken: &Taken) {
+        lane.give_slot(&self.free, taken.slot);
     }
 
     fn link(&self, arena: Option<&SampledArena>, address: usize, slot: u32) -> bool {
@@ -120,103 +126,6 @@ impl Records {
             None => self.by_address.insert(address, slot),
         }
     }
-}
-
-/// Slots that no block owns: those never used, and a stack of those given back.
-///
-/// The stack's head carries a tag that moves with every change, so that a head seen before is
-/// not taken for one seen now.
-struct FreeSlots {
-    capacity: u32,
-    fresh: AtomicU32,
-    used: AtomicU32,
-    /// Tag in the upper half, `1 +` slot in the lower, 0 when empty.
-    head: AtomicU64,
-    /// For a slot in the stack: `1 +` the next one.
-    next: &'static [AtomicU32],
-}
-
-impl FreeSlots {
-    fn new(capacity: usize) -> Option<Self> {
-        Some(Self {
-            capacity: u32::try_from(capacity).ok()?.min(u32::MAX - 1),
-            fresh: AtomicU32::new(0),
-            used: AtomicU32::new(0),
-            head: AtomicU64::new(0),
-            next: sys::map_slice(capacity)?,
-        })
-    }
-
-    fn used(&self) -> u32 {
-        // Relaxed: a statistic.
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn take(&self) -> Option<u32> {
-        let slot = self.pop().or_else(|| self.first_use())?;
-        // Relaxed: a statistic.
-        self.used.fetch_add(1, Ordering::Relaxed);
-        Some(slot)
-    }
-
-    fn pop(&self) -> Option<u32> {
-        // SYNC(slot-given): Acquire; pairs with the Release in `give`; makes `next` visible.
-        let mut head = self.head.load(Ordering::Acquire);
-        loop {
-            let slot = (head as u32).checked_sub(1)?;
-            // Relaxed: published by the head; if another thread has popped the slot meanwhile, the
-            // value is stale, but then the tag has moved and the exchange fails.
-            let next = self.next.get(slot as usize)?.load(Ordering::Relaxed);
-            match self.head.compare_exchange_weak(
-                head,
-                tagged(head, next),
-                // SYNC(slot-given): Acquire on both outcomes, for the slot popped or the next try.
-                Ordering::Acquire,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Some(slot),
-                Err(other) => head = other,
-            }
-        }
-    }
-
-    fn first_use(&self) -> Option<u32> {
-        // Relaxed: the number only has to be unique. Does not move past the capacity, so it cannot
-        // wrap.
-        self.fresh
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |fresh| {
-                (fresh < self.capacity).then_some(fresh + 1)
-            })
-            .ok()
-    }
-
-    fn give(&self, slot: u32) {
-        let Some(next) = self.next.get(slot as usize) else {
-            return;
-        };
-        // Relaxed: a statistic.
-        self.used.fetch_sub(1, Ordering::Relaxed);
-        // Relaxed: a hint; the exchange decides.
-        let mut head = self.head.load(Ordering::Relaxed);
-        loop {
-            // Relaxed: published by the exchange below.
-            next.store(head as u32, Ordering::Relaxed);
-            // SYNC(slot-given): Release; pairs with the Acquire in `pop`.
-            match self.head.compare_exchange_weak(
-                head,
-                tagged(head, slot + 1),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(other) => head = other,
-            }
-        }
-    }
-}
-
-fn tagged(before: u64, slot_plus_one: u32) -> u64 {
-    (before >> 32).wrapping_add(1) << 32 | u64::from(slot_plus_one)
 }
 
 /// Page-aligned addresses of sampled blocks outside the range, and their slots.
@@ -312,38 +221,5 @@ mod tests {
         for n in kept {
             assert_eq!(table.remove(address(n)), Some(n as u32));
         }
-    }
-
-    #[test]
-    fn free_slots_hand_out_each_slot_to_one_owner_at_a_time() {
-        let slots = FreeSlots::new(64).unwrap();
-        let owners: Vec<AtomicU32> = (0..64).map(|_| AtomicU32::new(0)).collect();
-        std::thread::scope(|scope| {
-            for thread in 1..=4_u32 {
-                let (slots, owners) = (&slots, &owners);
-                scope.spawn(move || {
-                    let mut held = Vec::new();
-                    for round in 0..if cfg!(miri) { 200 } else { 200_000 } {
-                        if round % 3 < 2 {
-                            if let Some(slot) = slots.take() {
-                                let owner = owners[slot as usize].swap(thread, Ordering::SeqCst);
-                                assert_eq!(owner, 0, "slot {slot} has two owners");
-                                held.push(slot);
-                            }
-                        } else if let Some(slot) = held.pop() {
-                            owners[slot as usize].store(0, Ordering::SeqCst);
-                            slots.give(slot);
-                        }
-                    }
-                    for slot in held {
-                        owners[slot as usize].store(0, Ordering::SeqCst);
-                        slots.give(slot);
-                    }
-                });
-            }
-        });
-        assert_eq!(slots.used(), 0);
-        assert_eq!((0..64).filter_map(|_| slots.take()).count(), 64);
-        assert_eq!(slots.take(), None);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct ThreadState {
     pub(crate) own_heap: Cell<bool>,
     /// Kernel thread id, 0 when not asked yet.
     pub(crate) thread_id: Cell<u32>,
+    /// `1 +` the [lane](super::lanes) of the thread, 0 before it has one.
+    pub(crate) lane: Cell<u32>,
     /// Bounds of the thread's own stack, 0 when not known.
     pub(crate) stack_low: Cell<usize>,
     /// See `stack_low`.
@@ -33,6 +35,7 @@ thread_local! {
             busy: Cell::new(false),
             own_heap: Cell::new(false),
             thread_id: Cell::new(0),
+            lane: Cell::new(0),
             stack_low: Cell::new(0),
             stack_high: Cell::new(0),
         }

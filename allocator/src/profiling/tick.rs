@@ -3,12 +3,8 @@
 //!
 //! No helper thread: the program's own are enough, and a process that allocates nothing has
 //! nothing to tell. One thread at a time, by a try-lock that nobody waits for.
-#![expect(unsafe_code, reason = "state under a try-lock")]
 
-use core::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use riptide_region::{
     counters::{Counter, Gauge},
@@ -19,9 +15,11 @@ use super::{
     budget::{Controller, Measured},
     config::Config,
     jemalloc_stats::JemallocStats,
+    lanes::PREEMPTED_NS,
     map::CgroupMemory,
     profiler::{self, PAGE_ALIGNED_INTERVAL_MIN, Profiler},
     sampler, sys,
+    try_lock::TryLock,
     unwind::modules::Modules,
 };
 
@@ -41,53 +39,12 @@ const CGROUP_NS: u64 = 5_000_000_000;
 const MODULES_NS: u64 = 60_000_000_000;
 /// … and at most this often when a stack leads outside the known ones.
 const MODULES_MIN_NS: u64 = 1_000_000_000;
-/// A pass through the slow path that takes longer was preempted.
-const PREEMPTED_NS: u64 = 20_000;
 const PAGE_BYTES: u64 = 4096;
-
-/// The slow path's own cost, in ticks of the processor's time counter.
-pub(crate) struct Costs {
-    cycles: AtomicU64,
-    calls: AtomicU64,
-    preempted: AtomicU64,
-    /// `PREEMPTED_NS` in cycles.
-    preempted_cycles: AtomicU64,
-}
-
-impl Costs {
-    pub(crate) fn new() -> Self {
-        Self {
-            cycles: AtomicU64::new(0),
-            calls: AtomicU64::new(0),
-            preempted: AtomicU64::new(0),
-            // Until the counter is measured: 3 GHz.
-            preempted_cycles: AtomicU64::new(PREEMPTED_NS * 3),
-        }
-    }
-
-    /// Counts a pass through the slow path that began at `start`.
-    pub(crate) fn add(&self, start: u64) {
-        let took = sys::cycles().wrapping_sub(start);
-        // Relaxed, here and below: statistics.
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        if took < self.preempted_cycles.load(Ordering::Relaxed) {
-            self.cycles.fetch_add(took, Ordering::Relaxed);
-        } else {
-            self.preempted.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
 
 pub(crate) struct Ticker {
     due_ns: AtomicU64,
-    taken: AtomicBool,
-    state: UnsafeCell<State>,
+    state: TryLock<State>,
 }
-
-// SAFETY: the state is only reached by whoever moved `taken` from false to true.
-unsafe impl Sync for Ticker {}
-// SAFETY: the state belongs to no thread.
-unsafe impl Send for Ticker {}
 
 struct State {
     status: Status,
@@ -114,8 +71,7 @@ impl Ticker {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             due_ns: AtomicU64::new(0),
-            taken: AtomicBool::new(false),
-            state: UnsafeCell::new(State {
+            state: TryLock::new(State {
                 status: Status::default(),
                 status_due_ns: 0,
                 status_ns: 0,
@@ -166,14 +122,9 @@ impl Ticker {
 
     /// Runs `body` unless another thread is at it.
     fn under_lock(&self, body: impl FnOnce(&mut State)) {
-        // SYNC(tick-taken): Acquire; pairs with the Release store below.
-        if self.taken.swap(true, Ordering::Acquire) {
-            return;
+        if let Some(mut state) = self.state.try_lock() {
+            body(&mut state);
         }
-        // SAFETY: `taken` was false and is now ours.
-        body(unsafe { &mut *self.state.get() });
-        // SYNC(tick-taken): Release; pairs with the Acquire swap above.
-        self.taken.store(false, Ordering::Release);
     }
 
     fn tick(&self, state: &mut State, profiler: &Profiler, now_ns: u64, all: bool) {
@@ -231,7 +182,6 @@ impl State {
     /// Measures what sampling has cost since the last tick and moves the interval.
     fn control(&mut self, profiler: &Profiler) {
         let counters = profiler.counters();
-        let costs = &profiler.costs;
         let now_ns = sys::clock_ns(libc::CLOCK_MONOTONIC);
         let elapsed_ns = now_ns.saturating_sub(self.start_ns).max(1);
         let elapsed_cycles = sys::cycles().wrapping_sub(self.start_cycles).max(1);
@@ -242,20 +192,21 @@ impl State {
         if elapsed_ns > TICK_NS {
             let cycles = u128::from(PREEMPTED_NS) * u128::from(elapsed_cycles);
             let cycles = u64::try_from(cycles / u128::from(elapsed_ns)).unwrap_or(u64::MAX);
-            // Relaxed, here and below: statistics.
-            costs.preempted_cycles.store(cycles, Ordering::Relaxed);
+            profiler.lanes.set_preempted_cycles(cycles);
         }
-        let cycles = costs.cycles.load(Ordering::Relaxed);
-        let samples_ns = to_ns(cycles.saturating_sub(self.seen_cycles));
+        let cost = profiler.lanes.cost();
+        let samples_ns = to_ns(cost.cycles.saturating_sub(self.seen_cycles));
         let ticks_ns = core::mem::take(&mut self.tick_ns);
-        self.seen_cycles = cycles;
+        self.seen_cycles = cost.cycles;
         self.cost_ns += samples_ns + ticks_ns;
         let cpu = cpu_ns();
+        let taken = profiler.records.taken();
+        let used = taken.saturating_sub(profiler.lanes.stashed());
         let measured = Measured {
             samples_ns,
             ticks_ns,
             cpu_ns: cpu.saturating_sub(self.seen_cpu_ns),
-            occupancy_percent: u64::from(profiler.records.used()) * 100
+            occupancy_percent: u64::from(taken) * 100
                 / u64::from(profiler.records.capacity().max(1)),
         };
         self.seen_cpu_ns = cpu;
@@ -272,16 +223,13 @@ impl State {
         let set = |counter, value: u64| {
             counters.add(counter, value.saturating_sub(counters.get(counter)));
         };
-        set(Counter::SlowPathCalls, costs.calls.load(Ordering::Relaxed));
+        set(Counter::SlowPathCalls, cost.calls);
         set(Counter::SlowPathNs, self.cost_ns);
-        set(
-            Counter::SlowPathPreempted,
-            costs.preempted.load(Ordering::Relaxed),
-        );
+        set(Counter::SlowPathPreempted, cost.preempted);
         for (gauge, value) in [
             (Gauge::IntervalBytes, next),
             (Gauge::BudgetPpm, self.controller.budget_ppm()),
-            (Gauge::LiveSlotsUsed, u64::from(profiler.records.used())),
+            (Gauge::LiveSlotsUsed, u64::from(used)),
             (
                 Gauge::CostPpb,
                 u64::try_from(u128::from(self.cost_ns) * 1_000_000_000 / u128::from(cpu.max(1)))

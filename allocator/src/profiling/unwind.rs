@@ -14,8 +14,11 @@ mod frame_pointers;
 pub(crate) mod maps;
 pub(crate) mod modules;
 mod registers;
+#[cfg(target_arch = "x86_64")]
+mod rules;
 pub(crate) mod scratch;
 pub(crate) mod stack_bounds;
+mod tables;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -56,6 +59,12 @@ impl Stack {
         }
     }
 
+    /// Takes all frames out.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.truncated = false;
+    }
+
     pub(crate) fn frames(&self) -> &[u64] {
         self.frames.get(..self.len).unwrap_or_default()
     }
@@ -87,7 +96,6 @@ pub(crate) struct StackWalker {
     decision: AtomicU64,
     compared: AtomicU32,
     agreed: AtomicU32,
-    walks: AtomicU64,
     pub(crate) dwarf: Dwarf,
     pub(crate) scratch: ScratchPool,
 }
@@ -104,8 +112,7 @@ impl StackWalker {
             decision: AtomicU64::new(decision as u64),
             compared: AtomicU32::new(0),
             agreed: AtomicU32::new(0),
-            walks: AtomicU64::new(0),
-            dwarf: Dwarf::new(),
+            dwarf: Dwarf::new()?,
             scratch: ScratchPool::new()?,
         })
     }
@@ -123,26 +130,26 @@ impl StackWalker {
         let Some(bounds) = stack_bounds::find(state, registers.stack_pointer) else {
             return;
         };
-        let dwarf_fits = stack_bounds::holds(&bounds, registers.stack_pointer, DWARF_STACK_ROOM);
+        // Asked only where it matters: near the end of the main thread's stack it is a system call.
+        let tables_fit = || stack_bounds::holds(&bounds, registers.stack_pointer, DWARF_STACK_ROOM);
         // Relaxed: a choice of method; either is safe at any time.
         match Unwinder::from_word(self.decision.load(Ordering::Relaxed)) {
-            _ if !dwarf_fits => frame_pointers::walk(registers, &bounds, stack),
             Unwinder::Dwarf => {
-                if !self.dwarf.walk(registers, &bounds, stack) {
+                if !tables_fit() || !self.dwarf.walk(registers, &bounds, stack) {
                     frame_pointers::walk(registers, &bounds, stack);
                 }
             }
             Unwinder::FramePointers => {
                 frame_pointers::walk(registers, &bounds, stack);
-                // Relaxed: only counts.
-                let walks = self.walks.fetch_add(1, Ordering::Relaxed);
-                if self.choice == UnwindChoice::Auto && walks.is_multiple_of(RECHECK) {
+                if self.choice == UnwindChoice::Auto && is_rechecked(state) && tables_fit() {
                     self.compare(registers, &bounds, counters, stack);
                 }
             }
             Unwinder::Undecided => {
                 frame_pointers::walk(registers, &bounds, stack);
-                self.compare(registers, &bounds, counters, stack);
+                if tables_fit() {
+                    self.compare(registers, &bounds, counters, stack);
+                }
             }
         }
     }
@@ -193,6 +200,12 @@ impl StackWalker {
     pub(crate) fn show(&self, counters: &Counters<'_>) {
         counters.set(Gauge::Unwinder, self.decision.load(Ordering::Relaxed));
     }
+}
+
+/// Whether a thread's sample is compared again. The state of its random numbers goes up by an odd
+/// number with each sample, so its low bits come by each value once in [`RECHECK`] samples.
+fn is_rechecked(state: &ThreadState) -> bool {
+    state.random.get().is_multiple_of(RECHECK)
 }
 
 /// Whether the frame-pointer walk found what the unwind tables say, but for start-up code at the
@@ -273,6 +286,87 @@ mod tests {
                 );
             });
         });
+    }
+
+    /// Walks by rules and without; the same addresses both times.
+    #[inline(never)]
+    fn both_ways(walker: &StackWalker) -> Vec<u64> {
+        let registers = Registers::capture();
+        let bounds =
+            thread_state::with(|state| stack_bounds::find(state, registers.stack_pointer)).unwrap();
+        let (mut ours, mut theirs) = (Stack::new(), Stack::new());
+        let found = walker.dwarf.walk(&registers, &bounds, &mut ours);
+        assert_eq!(found, !ours.frames().is_empty());
+        walker
+            .dwarf
+            .walk_without_rules(&registers, &bounds, &mut theirs);
+        assert_eq!(ours.frames(), theirs.frames());
+        assert_eq!(ours.truncated(), theirs.truncated());
+        ours.frames().to_vec()
+    }
+
+    #[repr(align(256))]
+    struct Aligned(u8);
+
+    /// A frame whose stack pointer is rounded, so that it is found through the frame pointer.
+    #[inline(never)]
+    fn in_an_aligned_frame(body: &mut dyn FnMut()) {
+        let aligned = std::hint::black_box(Aligned(1));
+        body();
+        std::hint::black_box(&aligned.0);
+    }
+
+    /// A frame larger than a rule has room for.
+    #[inline(never)]
+    fn in_a_large_frame(body: &mut dyn FnMut()) {
+        let large = std::hint::black_box([1_u8; 40_000]);
+        body();
+        std::hint::black_box(&large);
+    }
+
+    #[test]
+    fn rules_lead_where_framehop_leads() {
+        with_walker(UnwindChoice::Dwarf, |walker, _| {
+            let mut depths = Vec::new();
+            for _twice in 0..2 {
+                deep(5, &mut || {
+                    in_an_aligned_frame(&mut || {
+                        in_a_large_frame(&mut || {
+                            [2, 1].sort_by(|a: &i32, b| {
+                                depths.push(both_ways(walker).len());
+                                a.cmp(b)
+                            });
+                        });
+                    });
+                });
+            }
+            assert!(depths.iter().all(|depth| *depth >= 12), "{depths:?}");
+        });
+    }
+
+    #[test]
+    fn rules_of_modules_that_are_gone_are_not_used() {
+        with_walker(UnwindChoice::Dwarf, |walker, _| {
+            let before = both_ways(walker).len();
+            let own = maps_start_of(both_ways as *const () as u64);
+            walker.dwarf.change([own].into_iter(), [].into_iter());
+            // Without the program's own tables framehop falls back to frame pointers; the rules that
+            // were kept would still lead to the root.
+            let after = both_ways(walker).len();
+            assert!(after < before, "{after} of {before} frames");
+        });
+    }
+
+    /// Where the executable mapping of an address begins.
+    fn maps_start_of(address: u64) -> u64 {
+        let mut found = 0;
+        maps::for_each(&mut [0; 8192], |mapping| {
+            if (mapping.start..mapping.end).contains(&address) {
+                found = mapping.start;
+            }
+            found == 0
+        });
+        found
     }
 
     #[test]

@@ -18,9 +18,10 @@ use super::{
         sys::{File, Text},
         thread_state,
     },
-    dwarf::{self, Dwarf},
+    dwarf::Dwarf,
     elf::ElfFile,
     maps::{self, Mapping},
+    tables,
 };
 
 /// Executable mappings looked at.
@@ -144,7 +145,7 @@ impl Modules {
             module.bias = bias;
             module.set_build_id(elf.build_id());
             if dwarf.takes_changes()
-                && let Some(tables) = dwarf::module(&file, &elf, mapping.start..mapping.end, bias)
+                && let Some(tables) = tables::module(&file, &elf, mapping.start..mapping.end, bias)
                 && with_tables.try_reserve(1).is_ok()
             {
                 with_tables.push(tables);
