@@ -1,0 +1,69 @@
+//! Instructions of a run, and of functions in it. Needs valgrind.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::{Error, child::Program, workload::Workload};
+
+/// Instructions that a run executes in user mode.
+///
+/// # Errors
+/// When valgrind or the program fails.
+pub fn instructions(program: &Program, workload: &Workload, rounds: u64) -> Result<u64, Error> {
+    run(program, workload, rounds, Path::new("/dev/null"))
+}
+
+/// Instructions of a run, and of those the ones spent in functions whose name contains one of
+/// `names`, with all that these call.
+///
+/// # Errors
+/// When valgrind, its annotation or the program fails.
+pub fn inclusive(
+    program: &Program,
+    workload: &Workload,
+    rounds: u64,
+    names: &[&str],
+) -> Result<(u64, u64), Error> {
+    let file = std::env::temp_dir().join(format!("riptide-callgrind-{}", std::process::id()));
+    let all = run(program, workload, rounds, &file)?;
+    let output = Command::new("callgrind_annotate")
+        .args(["--inclusive=yes", "--threshold=100", "--tree=none"])
+        .arg(&file)
+        .output()
+        .map_err(|error| format!("callgrind_annotate: {error}"));
+    // Whether or not it could be read.
+    let _ = fs::remove_file(&file);
+    let text = String::from_utf8_lossy(&output?.stdout).into_owned();
+    let within = text
+        .lines()
+        .filter(|line| names.iter().any(|name| line.contains(name)))
+        .filter_map(|line| {
+            line.split_whitespace()
+                .next()?
+                .replace(',', "")
+                .parse::<u64>()
+                .ok()
+        })
+        .sum();
+    Ok((all, within))
+}
+
+fn run(program: &Program, workload: &Workload, rounds: u64, file: &Path) -> Result<u64, Error> {
+    let mut wrapped = program.clone();
+    wrapped.wrapper = vec![
+        "valgrind".to_owned(),
+        "--tool=callgrind".to_owned(),
+        format!("--callgrind-out-file={}", file.display()),
+    ];
+    let output = wrapped
+        .command_for(workload, rounds)
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    // "==1234== Collected : 5678", one figure for each event; instructions come first.
+    text.lines()
+        .find_map(|line| {
+            let (_, figures) = line.split_once("Collected :")?;
+            figures.split_whitespace().next()?.parse().ok()
+        })
+        .ok_or_else(|| format!("callgrind on {}: no count in\n{text}", program.name).into())
+}
