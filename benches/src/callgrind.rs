@@ -12,7 +12,7 @@ pub fn instructions(program: &Program, workload: &Workload, rounds: u64) -> Resu
     run(program, workload, rounds, Path::new("/dev/null"))
 }
 
-/// Instructions of a run, and of those the ones spent in functions whose name contains one of
+/// Instructions of a run, and of those the ones spent in functions whose path ends with one of
 /// `names`, with all that these call.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ pub fn inclusive(
     let text = String::from_utf8_lossy(&output?.stdout).into_owned();
     let within = text
         .lines()
-        .filter(|line| names.iter().any(|name| line.contains(name)))
+        .filter(|line| names.iter().any(|name| is_of(line, name)))
         .filter_map(|line| {
             line.split_whitespace()
                 .next()?
@@ -45,6 +45,15 @@ pub fn inclusive(
         })
         .sum();
     Ok((all, within))
+}
+
+/// Whether a line of the annotation is about the function `name`, and not one whose name is longer
+/// or lies inside it.
+fn is_of(line: &str, name: &str) -> bool {
+    line.split_once(name).is_some_and(|(_, after)| {
+        let is_longer = after.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+        !is_longer && !after.contains("{{closure}}")
+    })
 }
 
 fn run(program: &Program, workload: &Workload, rounds: u64, file: &Path) -> Result<u64, Error> {
@@ -66,4 +75,30 @@ fn run(program: &Program, workload: &Workload, rounds: u64, file: &Path) -> Resu
             figures.split_whitespace().next()?.parse().ok()
         })
         .ok_or_else(|| format!("callgrind on {}: no count in\n{text}", program.name).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_function_itself_is_counted() {
+        let name = "profiling::slow::alloc";
+        assert!(is_of(
+            "1,234 ( 5%)  ???:riptide_alloc::profiling::slow::alloc [/bin/x]",
+            name
+        ));
+        assert!(is_of(
+            "1,234  ???:riptide_alloc::profiling::slow::alloc::h0123 [/bin/x]",
+            name
+        ));
+        assert!(!is_of(
+            "1,234  ???:riptide_alloc::profiling::slow::alloc_sampled [/bin/x]",
+            name
+        ));
+        assert!(!is_of(
+            "1,234  ???:riptide_alloc::profiling::slow::free [/bin/x]",
+            name
+        ));
+    }
 }

@@ -10,6 +10,7 @@
 //! | `callgrind` | instructions of a run, and of functions in it |
 //! | `layouts` | the same programs with their functions in another order |
 //! | `paired` | runs several programs in turn, in every order |
+//! | `session` | reads the regions that programs leave |
 //! | `statistics` | medians and their intervals |
 //! | `machine` | what was measured on |
 //!
@@ -23,6 +24,7 @@ pub mod machine;
 pub mod options;
 pub mod paired;
 pub mod published;
+pub mod session;
 pub mod statistics;
 pub mod workload;
 
