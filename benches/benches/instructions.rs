@@ -7,7 +7,9 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, process::ExitCode};
 
-use riptide_benches::{Error, child::Program, machine, options::Options};
+use riptide_benches::{
+    Error, callgrind, child::Program, machine, options::Options, workload::Workload,
+};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/instructions.txt");
 const WORKLOADS: [&str; 8] = [
@@ -125,34 +127,10 @@ fn measure(options: &Options) -> Result<(), Error> {
 }
 
 fn instructions_a_round(program: &Program, workload: &str) -> Result<f64, Error> {
-    let once = instructions(program, workload, N)?;
-    let twice = instructions(program, workload, 2 * N)?;
+    let workload = Workload::part(workload);
+    let once = callgrind::instructions(program, &workload, N)?;
+    let twice = callgrind::instructions(program, &workload, 2 * N)?;
     Ok((twice as f64 - once as f64) / N as f64)
-}
-
-/// Instructions that a run executes in user mode.
-fn instructions(program: &Program, workload: &str, rounds: u64) -> Result<u64, Error> {
-    let output = program
-        .command(&[
-            "valgrind",
-            "--tool=callgrind",
-            "--callgrind-out-file=/dev/null",
-        ])
-        .args([workload, &rounds.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    // "==1234== Collected : 5678", one figure for each event; instructions come first.
-    text.lines()
-        .find_map(|line| {
-            line.split_once("Collected :")?
-                .1
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .ok_or_else(|| format!("callgrind on {}: no count in\n{text}", program.name).into())
 }
 
 fn parse(text: &str) -> Result<Table, Error> {

@@ -10,7 +10,9 @@ use std::{
     process::ExitCode,
 };
 
-use riptide_benches::{Error, child::Program, layouts, machine, options::Options, statistics};
+use riptide_benches::{
+    Error, child::Program, layouts, machine, options::Options, statistics, workload::Workload,
+};
 
 const BLOCK: f64 = 64.0;
 /// Mean bytes between samples: hot, and as cold as a measurement of seconds can tell from noise.
@@ -78,7 +80,7 @@ fn cost(options: &Options, path: &Path, interval: u64) -> Result<statistics::Med
     let mut costs = Vec::new();
     for _ in 0..options.runs {
         let nanoseconds = |program: &Program| -> Result<f64, Error> {
-            let run = program.run("deep", rounds)?;
+            let run = program.run(&Workload::part("deep"), rounds)?;
             let picoseconds: f64 = run.output.lines().next().unwrap_or_default().parse()?;
             Ok(picoseconds / 1e3)
         };

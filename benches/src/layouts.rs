@@ -19,15 +19,21 @@ pub struct Layouts {
 }
 
 impl Layouts {
+    /// A program as it is.
+    #[must_use]
+    pub fn only(program: &Program) -> Self {
+        Self {
+            programs: vec![program.clone()],
+        }
+    }
+
     /// Builds `count` layouts of a program in its own profile; none means the program as it is.
     ///
     /// # Errors
     /// When Cargo or the linker fails: shuffling is an option of LLD.
     pub fn build(program: &Program, count: usize) -> Result<Self, Error> {
         if count == 0 {
-            return Ok(Self {
-                programs: vec![program.clone()],
-            });
+            return Ok(Self::only(program));
         }
         let (binary, profile, target) = parts(&program.path).ok_or("not in a target directory")?;
         let target = target.join("layouts");

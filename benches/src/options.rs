@@ -15,6 +15,10 @@ pub struct Options {
     pub only: Vec<String>,
     /// Environment of the measured side.
     pub environment: Vec<(String, String)>,
+    /// Have a reader attached to the measured side.
+    pub reader: bool,
+    /// Count the instructions of the single-threaded programs as well.
+    pub instructions: bool,
     /// Rewrite the golden file.
     pub bless: bool,
     /// Print each run as well.
@@ -28,6 +32,8 @@ const USAGE: &str = "options after `--`:
   --layouts K      K builds of each program with shuffled functions (overhead)
   --only A,B       these workloads only
   --env NAME=VALUE environment of the measured side; may be repeated
+  --reader         a reader attached to the measured side (overhead)
+  --instructions   count instructions of the single-threaded programs as well (overhead; needs valgrind)
   --bless          rewrite the golden file (instructions)
   --verbose        print every run";
 
@@ -43,6 +49,8 @@ impl Options {
             layouts: 0,
             only: Vec::new(),
             environment: Vec::new(),
+            reader: false,
+            instructions: false,
             bless: false,
             verbose: false,
         };
@@ -67,6 +75,8 @@ impl Options {
                         .environment
                         .push((name.to_owned(), value.to_owned()));
                 }
+                "--reader" => options.reader = true,
+                "--instructions" => options.instructions = true,
                 "--bless" => options.bless = true,
                 "--verbose" => options.verbose = true,
                 "--help" | "-h" => {
@@ -80,9 +90,15 @@ impl Options {
         Ok(is_bench.then_some(options))
     }
 
-    /// Whether a workload is to be run.
+    /// Whether a workload is to be run: all are when none is named.
     #[must_use]
     pub fn wants(&self, workload: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == workload)
+        self.only.is_empty() || self.names(workload)
+    }
+
+    /// Whether a workload is named.
+    #[must_use]
+    pub fn names(&self, workload: &str) -> bool {
+        self.only.iter().any(|name| name == workload)
     }
 }

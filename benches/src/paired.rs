@@ -4,6 +4,7 @@ use crate::{
     Error,
     child::{Program, Run},
     statistics::{self, Median},
+    workload::Workload,
 };
 
 /// All runs of a few programs on one workload, round by round.
@@ -19,7 +20,7 @@ impl Paired {
     /// When a program fails or the programs do not print the same.
     pub fn measure(
         programs: impl Fn(usize) -> Vec<Program>,
-        workload: &str,
+        workload: &Workload,
         work: u64,
         runs: usize,
     ) -> Result<Self, Error> {
@@ -37,7 +38,7 @@ impl Paired {
             if let Some(first) = round.first()
                 && round.iter().any(|run| run.output != first.output)
             {
-                return Err(format!("the programs disagree on {workload}").into());
+                return Err(format!("the programs disagree on {}", workload.name).into());
             }
             rounds.push(round);
         }
@@ -97,7 +98,7 @@ fn order(programs: usize, number: usize) -> Vec<usize> {
 ///
 /// # Errors
 /// When the program fails.
-pub fn calibrate(program: &Program, workload: &str, seconds: f64) -> Result<u64, Error> {
+pub fn calibrate(program: &Program, workload: &Workload, seconds: f64) -> Result<u64, Error> {
     let mut work = 1_u64;
     loop {
         let taken = program.run(workload, work)?.cpu_seconds;

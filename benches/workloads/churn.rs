@@ -10,7 +10,7 @@ const KEYS: u64 = 20_000;
 /// A thousand operations in each thread a round.
 pub(super) fn churn(rounds: u64) -> u64 {
     let threads: Vec<_> = (0..THREADS)
-        .map(|seed| thread::spawn(move || one_thread(rounds, seed)))
+        .map(|seed| thread::spawn(move || one_thread::<KEYS>(rounds, seed)))
         .collect();
     threads
         .into_iter()
@@ -18,7 +18,8 @@ pub(super) fn churn(rounds: u64) -> u64 {
         .fold(0, u64::wrapping_add)
 }
 
-fn one_thread(rounds: u64, seed: u64) -> u64 {
+/// A thousand operations a round on a map of up to `KEYS` entries.
+pub(super) fn one_thread<const KEYS: u64>(rounds: u64, seed: u64) -> u64 {
     let mut numbers = Numbers(100 + seed);
     let mut map: HashMap<String, Vec<u8>> = HashMap::new();
     let mut sum = 0_u64;

@@ -5,28 +5,10 @@ use std::hint::black_box;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Rounds before the clock starts: set-up, the choice of an unwinder, caches.
-const WARM_UP: u64 = 200_000;
+const WARM_UP: u64 = 1_000_000;
 
 /// Prints the thread's CPU time for a round in picoseconds, and returns the rounds.
 pub(super) fn pairs(rounds: u64) -> u64 {
-    print(taken_ns(rounds), rounds)
-}
-
-/// The same on `THREADS` threads at once, `rounds` on each: their CPU time for a round.
-pub(super) fn pairs_on<const THREADS: usize>(rounds: u64) -> u64 {
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| std::thread::spawn(move || taken_ns(rounds)))
-        .collect();
-    let taken = threads.into_iter().filter_map(|thread| thread.join().ok());
-    print(taken.sum(), rounds * THREADS as u64)
-}
-
-fn print(taken_ns: u64, rounds: u64) -> u64 {
-    println!("{}", taken_ns * 1000 / rounds.max(1));
-    rounds
-}
-
-fn taken_ns(rounds: u64) -> u64 {
     let mut taken_ns = 0;
     Five::<Five<Five<Five<Five<Bottom>>>>>::call(&mut || {
         super::malloc::pair::<64>(WARM_UP);
@@ -34,7 +16,8 @@ fn taken_ns(rounds: u64) -> u64 {
         super::malloc::pair::<64>(rounds);
         taken_ns = cpu_ns() - start;
     });
-    taken_ns
+    println!("{}", taken_ns * 1000 / rounds.max(1));
+    rounds
 }
 
 fn cpu_ns() -> u64 {

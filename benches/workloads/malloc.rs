@@ -12,6 +12,39 @@ pub(super) fn pair<const N: usize>(rounds: u64) -> u64 {
     rounds
 }
 
+/// The same on a block that begins a page, as one in sixty-four does without anybody's doing: where
+/// sampled blocks are told by that, each free looks closer.
+pub(super) fn pair_on_a_page<const N: usize>(rounds: u64) -> u64 {
+    let mut others = Vec::new();
+    // Should none come, it is an ordinary pair.
+    for _ in 0..10_000 {
+        let block = Box::<[u8; N]>::new_uninit();
+        if block.as_ptr().addr().is_multiple_of(4096) {
+            // The block freed last is the next one given out.
+            drop(block);
+            break;
+        }
+        others.push(block);
+    }
+    pair::<N>(rounds)
+}
+
+/// A hundred blocks of `N` bytes a round, all dropped at its end.
+pub(super) fn batch<const N: usize>(rounds: u64) -> u64 {
+    let mut held: Vec<Vec<u8>> = Vec::with_capacity(100);
+    let mut sum = 0_u64;
+    for round in 0..rounds {
+        for _ in 0..100 {
+            let mut block = Vec::with_capacity(N);
+            block.push(round as u8);
+            held.push(block);
+        }
+        sum += black_box(&held).len() as u64;
+        held.clear();
+    }
+    sum
+}
+
 /// A thousand boxes a round, all dropped at its end.
 pub(super) fn boxes(rounds: u64) -> u64 {
     let mut held: Vec<Box<[u64; 8]>> = Vec::with_capacity(1000);

@@ -10,106 +10,16 @@
 mod churn;
 mod deep;
 mod json;
+mod jump;
+mod list;
 mod malloc;
+mod search;
+mod server;
+mod store;
 mod text;
 mod threads;
 
 use std::process::ExitCode;
-
-/// A workload by name.
-struct Workload {
-    name: &'static str,
-    /// What `list` says of it: `program` in the table of programs, `part` in the benches that ask
-    /// for it.
-    kind: &'static str,
-    what: &'static str,
-    /// Runs it for so many rounds; the checksum of what it did.
-    run: fn(u64) -> u64,
-}
-
-const fn program(name: &'static str, what: &'static str, run: fn(u64) -> u64) -> Workload {
-    Workload {
-        name,
-        kind: "program",
-        what,
-        run,
-    }
-}
-
-const fn part(name: &'static str, what: &'static str, run: fn(u64) -> u64) -> Workload {
-    Workload {
-        name,
-        kind: "part",
-        what,
-        run,
-    }
-}
-
-const WORKLOADS: &[Workload] = &[
-    program("pair-16", "allocate and free 16 B", malloc::pair::<16>),
-    program("pair-64", "allocate and free 64 B", malloc::pair::<64>),
-    program("pair-1k", "allocate and free 1 KiB", malloc::pair::<1024>),
-    program("pair-8k", "allocate and free 8 KiB", malloc::pair::<8192>),
-    program(
-        "pair-64k",
-        "allocate and free 64 KiB",
-        malloc::pair::<65_536>,
-    ),
-    program(
-        "boxes-64",
-        "1,000 boxes of 64 B, then drop them",
-        malloc::boxes,
-    ),
-    program(
-        "blocks-mixed",
-        "200 blocks of 16 B to 64 KiB, then drop them",
-        malloc::mixed,
-    ),
-    program(
-        "vec-growth",
-        "vectors grown to 1–256 KiB by doubling",
-        malloc::growth,
-    ),
-    program("zeroed", "zeroed blocks of 64 B to 64 KiB", malloc::zeroed),
-    program(
-        "remote-free",
-        "one thread allocates 64 B boxes, another drops them",
-        threads::remote_free,
-    ),
-    program("json", "parse a document of 1 MB", json::parse),
-    program("regex", "captures over a log of 1 MB", text::captures),
-    program(
-        "churn",
-        "4 threads insert into and remove from maps",
-        churn::churn,
-    ),
-    part("pair-256", "allocate and free 256 B", malloc::pair::<256>),
-    part("pair-4k", "allocate and free 4 KiB", malloc::pair::<4096>),
-    part(
-        "realloc",
-        "allocate 64 B, move to 1 KiB, free",
-        malloc::realloc_pair,
-    ),
-    part(
-        "zeroed-256",
-        "allocate 256 B zeroed, free",
-        malloc::zeroed_pair,
-    ),
-    part(
-        "set-up",
-        "allocate and free 1 MiB",
-        malloc::pair::<1_048_576>,
-    ),
-    part(
-        "deep",
-        "allocate and free 64 B, 30 frames deep",
-        deep::pairs,
-    ),
-    part("deep-2", "the same on 2 threads", deep::pairs_on::<2>),
-    part("deep-4", "the same on 4 threads", deep::pairs_on::<4>),
-    part("deep-16", "the same on 16 threads", deep::pairs_on::<16>),
-    part("deep-64", "the same on 64 threads", deep::pairs_on::<64>),
-];
 
 /// The programs' `main`.
 pub(crate) fn main() -> ExitCode {
@@ -117,7 +27,7 @@ pub(crate) fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["list"] => {
-            for workload in WORKLOADS {
+            for workload in list::WORKLOADS {
                 println!("{}\t{}\t{}", workload.name, workload.kind, workload.what);
             }
             ExitCode::SUCCESS
@@ -128,7 +38,8 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         [name, rounds] => {
-            let workload = WORKLOADS.iter().find(|workload| workload.name == *name);
+            let mut workloads = list::WORKLOADS.iter();
+            let workload = workloads.find(|workload| workload.name == *name);
             let (Some(workload), Ok(rounds)) = (workload, rounds.parse()) else {
                 eprintln!("no workload {name}, or {rounds} is not a number");
                 return ExitCode::FAILURE;

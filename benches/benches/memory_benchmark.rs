@@ -1,0 +1,67 @@
+//! What profiling does to throughput: `cargo bench --bench memory_benchmark`.
+//!
+//! The same programs bare, with riptide, and with riptide and a reader attached, in turn. A row for
+//! telemetry export comes with `riptide serve`.
+
+use std::process::ExitCode;
+
+use riptide_benches::{
+    Error,
+    child::{Program, Run},
+    machine,
+    options::Options,
+    paired::{self, Paired},
+    workload::Workload,
+};
+
+const WORKLOADS: [&str; 6] = ["boxes-64", "vec-growth", "json", "http", "search", "store"];
+
+fn main() -> ExitCode {
+    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<(), Error> {
+    let bare = Program::new("bare", env!("CARGO_BIN_EXE_bench-bare"), &[]);
+    let mut riptide = Program::new("riptide", env!("CARGO_BIN_EXE_bench-riptide"), &[]);
+    riptide.environment.clone_from(&options.environment);
+    let mut read = riptide.clone();
+    read.reader = Some(env!("CARGO_BIN_EXE_bench-reader").into());
+    let programs = [bare.clone(), riptide, read, bare.clone()];
+
+    println!("{}", machine::describe(&bare));
+    println!(
+        "n = {} runs of {} s CPU each; rounds a CPU second, and what is left of bare's\n",
+        options.runs, options.seconds
+    );
+    println!("| workload | bare, rounds/s | riptide | with a reader | bare again |");
+    println!("|---|---|---|---|---|");
+    for workload in Workload::table(&bare)? {
+        // By name all can be had.
+        let wanted = if options.only.is_empty() {
+            WORKLOADS.contains(&workload.name.as_str())
+        } else {
+            options.names(&workload.name)
+        };
+        if !wanted {
+            continue;
+        }
+        let work = paired::calibrate(&bare, &workload, options.seconds)?;
+        let paired = Paired::measure(|_| programs.to_vec(), &workload, work, options.runs)?;
+        let throughput = |run: &Run| work as f64 / run.cpu_seconds;
+        println!(
+            "| {} | {:.1} | {} | {} | {} |",
+            workload.name,
+            paired.median(0, throughput),
+            paired.ratio(1, 0, throughput),
+            paired.ratio(2, 0, throughput),
+            paired.ratio(3, 0, throughput),
+        );
+    }
+    Ok(())
+}
