@@ -34,7 +34,7 @@ const WATCHED: Duration = Duration::from_secs(60);
 
 /// Which verdicts make the command fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     /// Only leaks
     Leak,
     /// Leaks and what grows
@@ -42,7 +42,7 @@ enum FailOn {
 }
 
 impl FailOn {
-    fn is_met_by(self, verdict: Verdict) -> bool {
+    pub(super) fn is_met_by(self, verdict: Verdict) -> bool {
         match self {
             Self::Leak => verdict == Verdict::Leak,
             Self::Growing => verdict <= Verdict::Growing,
@@ -158,7 +158,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     })
 }
 
-fn read_suppressions(path: &Path) -> Result<Suppressions, CliError> {
+pub(super) fn read_suppressions(path: &Path) -> Result<Suppressions, CliError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::io("read the suppressions", error))?;
     Suppressions::parse(&text).map_err(|error| CliError::Usage {
@@ -234,7 +234,7 @@ fn print(
     out.flush()
 }
 
-fn print_finding(out: &mut Output, finding: &Finding) -> Result<(), CliError> {
+pub(super) fn print_finding(out: &mut Output, finding: &Finding) -> Result<(), CliError> {
     let ink = match finding.verdict {
         Verdict::Leak => Ink::Bad,
         Verdict::Growing => Ink::Warn,
