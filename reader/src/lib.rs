@@ -14,6 +14,7 @@
 //! | [`waterfall`] | from live bytes to RSS, row by row; fragmentation by size class and site |
 //! | [`advise`] | what would use less memory or fewer allocations, from what was measured |
 //! | [`size_class`] | jemalloc's size classes |
+//! | [`recording`] | a target's past in one file, and back into the model |
 //! | [`post_mortem`] | why a target died, as far as the kernel tells; removes what the dead left |
 //! | [`control`] | asks a running process for another interval |
 //! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |
@@ -49,6 +50,7 @@ pub mod ingest;
 pub mod leak;
 pub mod post_mortem;
 pub mod profile;
+pub mod recording;
 pub mod self_stats;
 pub mod session;
 pub mod size_class;

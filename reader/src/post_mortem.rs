@@ -168,11 +168,9 @@ mod tests {
     }
 
     fn status(version: u64, path: &[u8], kills: u64) -> Status {
-        let mut status = Status {
-            cgroup_version: Some(version),
-            cgroup_oom_kills: Some(kills),
-            ..Status::default()
-        };
+        let mut status = Status::default();
+        status.cgroup_version = Some(version);
+        status.cgroup_oom_kills = Some(kills);
         status.set_cgroup_path(path);
         status
     }

@@ -20,6 +20,7 @@ mod harness;
 mod limits;
 mod memory;
 mod prune;
+mod record;
 mod refusals;
 mod resource_limits;
 mod ring;

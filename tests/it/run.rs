@@ -141,14 +141,14 @@ fn the_report_has_what_was_live_at_the_end() {
 }
 
 /// Runs a victim for a while and lets it end well.
-fn gate(victim: &str, scenario: &str, report: &Path) -> (Option<i32>, Value) {
+fn gate(victim: &str, scenario: &str, fail_on: &str, report: &Path) -> (Option<i32>, Value) {
     let path = program(victim);
     let command = [path.to_str().unwrap(), scenario, "20000"];
     let arguments = [
         "--interval",
         "512KiB",
         "--fail-on",
-        "growing",
+        fail_on,
         "-o",
         report.to_str().unwrap(),
     ];
@@ -168,7 +168,7 @@ fn a_leaking_program_fails_and_a_healthy_one_passes() {
     let at = |name: &str| directory.path().join(name);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let (code, report) = gate("victim-leaks", "interner", &at("leak.json"));
+            let (code, report) = gate("victim-leaks", "interner", "growing", &at("leak.json"));
             assert_eq!(code, Some(1), "{report:#}");
             assert_eq!(report["command"]["exit_code"], 0);
             assert_eq!(report["failed_by_findings"], true);
@@ -176,7 +176,7 @@ fn a_leaking_program_fails_and_a_healthy_one_passes() {
             assert!(function.contains("interner"), "{report:#}");
         });
         scope.spawn(|| {
-            let (code, report) = gate("victim-healthy", "history", &at("healthy.json"));
+            let (code, report) = gate("victim-healthy", "sessions", "leak", &at("healthy.json"));
             assert_eq!(code, Some(0), "{report:#}");
             assert_eq!(report["failed_by_findings"], false);
         });

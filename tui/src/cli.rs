@@ -24,6 +24,8 @@ mod list;
 mod memory;
 mod output;
 mod prune;
+mod record;
+mod recorded;
 mod run;
 mod set;
 mod table;
@@ -64,6 +66,8 @@ enum Subcommands {
     Advise(advise::Args),
     /// Writes one moment in the format of another tool
     Export(export::Args),
+    /// Records a target into a file that `top`, `leaks`, `memory` and `export` read as they do a target
+    Record(record::Args),
     /// Starts a program, follows it, and reports at its end: a leak gate for tests and CI
     Run(run::Args),
     /// Changes the sampling of a running process
@@ -118,6 +122,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Advise(args)) => advise::run(&args, &mut out),
         Some(Subcommands::Export(args)) => export::run(&args),
+        Some(Subcommands::Record(args)) => record::run(&args),
         Some(Subcommands::Run(args)) => {
             let colored = cli.color.resolve(std::io::stderr().is_terminal(), no_color);
             run::run(&args, &mut Output::stderr(colored))
@@ -153,8 +158,8 @@ mod tests {
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
         for command in [
-            "list", "prune", "top", "leaks", "memory", "advise", "export", "run", "set", "demo",
-            "doctor",
+            "list", "prune", "top", "leaks", "memory", "advise", "export", "record", "run", "set",
+            "demo", "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }
