@@ -14,11 +14,13 @@
 mod advise;
 mod attach;
 mod death;
+mod diff;
 mod exact;
 mod fork;
 mod harness;
 mod limits;
 mod memory;
+mod pprof;
 mod prune;
 mod record;
 mod refusals;

@@ -16,6 +16,7 @@ use crate::theme::ColorChoice;
 mod advise;
 mod dashboard;
 mod demo;
+mod diff;
 mod doctor;
 mod error;
 mod export;
@@ -66,6 +67,8 @@ enum Subcommands {
     Advise(advise::Args),
     /// Writes one moment in the format of another tool
     Export(export::Args),
+    /// Compares two moments: targets, region files, recordings, snapshots
+    Diff(diff::Args),
     /// Records a target into a file that `top`, `leaks`, `memory` and `export` read as they do a target
     Record(record::Args),
     /// Starts a program, follows it, and reports at its end: a leak gate for tests and CI
@@ -122,6 +125,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Advise(args)) => advise::run(&args, &mut out),
         Some(Subcommands::Export(args)) => export::run(&args),
+        Some(Subcommands::Diff(args)) => diff::run(&args, &mut out),
         Some(Subcommands::Record(args)) => record::run(&args),
         Some(Subcommands::Run(args)) => {
             let colored = cli.color.resolve(std::io::stderr().is_terminal(), no_color);
@@ -158,8 +162,8 @@ mod tests {
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
         for command in [
-            "list", "prune", "top", "leaks", "memory", "advise", "export", "record", "run", "set",
-            "demo", "doctor",
+            "list", "prune", "top", "leaks", "memory", "advise", "export", "diff", "record", "run",
+            "set", "demo", "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }

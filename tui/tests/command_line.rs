@@ -138,7 +138,7 @@ fn help_shows_what_there_is_and_no_more() {
     for command in ["list", "top", "leaks", "memory", "demo", "doctor"] {
         assert!(help.contains(command), "{help}");
     }
-    for later in ["demo-service", "serve", "export"] {
+    for later in ["demo-service", "serve"] {
         assert!(!help.contains(later), "{help}");
     }
 }
