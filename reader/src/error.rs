@@ -90,6 +90,34 @@ pub enum ReaderError {
         /// The file.
         path: PathBuf,
     },
+    /// A recording of another version of the format.
+    #[error(
+        "{} is a recording of version {version}, and this reader knows {}",
+        .path.display(),
+        crate::recording::VERSION
+    )]
+    RecordingVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// Nothing of a recording can be read.
+    #[error("{} is a recording that cannot be read: {what}", .path.display())]
+    RecordingDamaged {
+        /// The file.
+        path: PathBuf,
+        /// In which way.
+        what: String,
+    },
+    /// A moment behind the end of a recording.
+    #[error("{} is {seconds:.0} s long", .path.display())]
+    RecordingTooShort {
+        /// The file.
+        path: PathBuf,
+        /// From its first to its last look.
+        seconds: f64,
+    },
     /// More regions are mapped at once than the fault handler can guard.
     #[error("cannot map {}: {limit} regions are open already", .path.display())]
     TooManyRegions {
@@ -105,7 +133,7 @@ impl ReaderError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::SeveralTargets { .. } => 2,
+            Self::SeveralTargets { .. } | Self::RecordingTooShort { .. } => 2,
             Self::NoTargets { .. }
             | Self::NotInstrumented { .. }
             | Self::NoSuchProcess { .. }
@@ -114,8 +142,10 @@ impl ReaderError {
             Self::Region {
                 error: ViewError::UnsupportedAbi { .. } | ViewError::ForeignMachine,
                 ..
-            } => 4,
-            Self::NotAFile { .. }
+            }
+            | Self::RecordingVersion { .. } => 4,
+            Self::RecordingDamaged { .. }
+            | Self::NotAFile { .. }
             | Self::ForeignOwner { .. }
             | Self::Io { .. }
             | Self::Region { .. }
@@ -175,6 +205,11 @@ impl ReaderError {
             Self::TruncatedWhileMapped { .. } => {
                 "somebody cut the file; restart the program to get a new region".into()
             }
+            Self::RecordingVersion { .. } => {
+                "use the riptide of the release that recorded it".into()
+            }
+            Self::RecordingDamaged { .. } => "check that the file was copied whole".into(),
+            Self::RecordingTooShort { .. } => "name a moment within it: --at 10s".into(),
             Self::TooManyRegions { .. } => "follow fewer targets with one reader".into(),
         }
     }

@@ -14,10 +14,13 @@
 //! | [`waterfall`] | from live bytes to RSS, row by row; fragmentation by size class and site |
 //! | [`advise`] | what would use less memory or fewer allocations, from what was measured |
 //! | [`size_class`] | jemalloc's size classes |
+//! | [`recording`] | a target's past in one file, and back into the model |
+//! | [`post_mortem`] | why a target died, as far as the kernel tells; removes what the dead left |
 //! | [`control`] | asks a running process for another interval |
 //! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |
 //!
-//! **Invariants.** The reader never writes to a region; a control file beside it is all it writes. Whatever a region holds is hostile: it is
+//! **Invariants.** The reader never writes to a region; a control file beside it is all it writes, and
+//! regions of the dead are removed only when asked. Whatever a region holds is hostile: it is
 //! bounds-checked, costs bounded time and memory, and cannot make the reader panic; a file that is
 //! truncated while mapped becomes a state, not a signal. The model never sees a process, a file or
 //! a clock: it is fed [`ingest::Observation`]s, so a recording replays through the same code.
@@ -45,7 +48,9 @@ pub mod estimate;
 pub mod export;
 pub mod ingest;
 pub mod leak;
+pub mod post_mortem;
 pub mod profile;
+pub mod recording;
 pub mod self_stats;
 pub mod session;
 pub mod size_class;

@@ -30,7 +30,7 @@ use crate::{
     error::ReaderError,
     ingest::{Counts, Ingest, LiveSample, Observation, StackBook},
     leak::Finding,
-    profile::{FreshMemory, Model, Snapshot, StackProfile, TargetInfo, TargetState},
+    profile::{Frame, FreshMemory, Model, Snapshot, StackProfile, TargetInfo, TargetState},
     symbolize::{SymbolConfig, Symbols},
     waterfall::{self, Fragmentation, Group, Row},
 };
@@ -72,6 +72,8 @@ pub struct Session {
     c_heap: Option<(Instant, Option<u64>)>,
     /// The target's mappings, and when they may be looked at again.
     mappings: Option<(Instant, Option<Vec<Group>>)>,
+    /// Memory figures of the last snapshot that are not the target's own.
+    fresh: FreshMemory,
     problem: Option<Problem>,
 }
 
@@ -137,6 +139,7 @@ impl Session {
             pending_symbols: 0,
             c_heap: None,
             mappings: None,
+            fresh: FreshMemory::default(),
             problem: None,
         };
         session.observe();
@@ -181,6 +184,7 @@ impl Session {
     pub fn snapshot_of_last_look(&mut self) -> Snapshot {
         self.name(true);
         let fresh = self.fresh_memory();
+        self.fresh = fresh;
         self.model.snapshot(
             &self.observation,
             self.target.info.clone(),
@@ -365,6 +369,21 @@ impl Session {
     #[must_use]
     pub fn observation(&self) -> &Observation {
         &self.observation
+    }
+
+    /// Memory figures of the last snapshot that are not the target's own.
+    pub(crate) fn last_fresh_memory(&self) -> FreshMemory {
+        self.fresh
+    }
+
+    /// Who the target was at the last poll.
+    pub(crate) fn last_info(&self) -> &TargetInfo {
+        &self.target.info
+    }
+
+    /// Frames of a return address as far as they are known; asked for if they are not.
+    pub(crate) fn frames_of(&mut self, address: u64, time_ns: u64) -> Option<Arc<[Frame]>> {
+        self.symbols.resolve(address, time_ns)
     }
 
     /// The symboliser.

@@ -1,7 +1,8 @@
 //! The command line: what can be asked for, and what the process ends with.
 //!
 //! stdout carries data, stderr messages. Exit codes: 0 fine, 1 findings, 2 usage or configuration,
-//! 3 no such target or it went away, 4 region format not supported, 5 input or output.
+//! 3 no such target or it went away, 4 region format not supported, 5 input or output. `run` ends with
+//! the code of its program unless that is 0.
 
 use std::{
     io::{IsTerminal, Write},
@@ -15,6 +16,7 @@ use crate::theme::ColorChoice;
 mod advise;
 mod dashboard;
 mod demo;
+mod diff;
 mod doctor;
 mod error;
 mod export;
@@ -22,6 +24,10 @@ mod leaks;
 mod list;
 mod memory;
 mod output;
+mod prune;
+mod record;
+mod recorded;
+mod run;
 mod set;
 mod table;
 mod top;
@@ -49,6 +55,8 @@ struct Cli {
 enum Subcommands {
     /// Lists the targets: live, exited, killed but readable
     List(list::Args),
+    /// Removes what dead processes left
+    Prune(prune::Args),
     /// Prints the sites that hold memory
     Top(top::Args),
     /// Judges the sites: leak, growing, cache-like, warm-up, healthy, too early
@@ -59,6 +67,12 @@ enum Subcommands {
     Advise(advise::Args),
     /// Writes one moment in the format of another tool
     Export(export::Args),
+    /// Compares two moments: targets, region files, recordings, snapshots
+    Diff(diff::Args),
+    /// Records a target into a file that `top`, `leaks`, `memory` and `export` read as they do a target
+    Record(record::Args),
+    /// Starts a program, follows it, and reports at its end: a leak gate for tests and CI
+    Run(run::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
     /// Starts a bundled service with one leak, and shows it
@@ -105,11 +119,18 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
     match cli.command {
         None => dashboard::run(cli.target.as_deref(), colored),
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
+        Some(Subcommands::Prune(args)) => prune::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
         Some(Subcommands::Leaks(args)) => leaks::run(&args, &mut out),
         Some(Subcommands::Memory(args)) => memory::run(&args, &mut out),
         Some(Subcommands::Advise(args)) => advise::run(&args, &mut out),
         Some(Subcommands::Export(args)) => export::run(&args),
+        Some(Subcommands::Diff(args)) => diff::run(&args, &mut out),
+        Some(Subcommands::Record(args)) => record::run(&args),
+        Some(Subcommands::Run(args)) => {
+            let colored = cli.color.resolve(std::io::stderr().is_terminal(), no_color);
+            run::run(&args, &mut Output::stderr(colored))
+        }
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
@@ -141,7 +162,8 @@ mod tests {
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
         for command in [
-            "list", "top", "leaks", "memory", "advise", "export", "set", "demo", "doctor",
+            "list", "prune", "top", "leaks", "memory", "advise", "export", "diff", "record", "run",
+            "set", "demo", "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }

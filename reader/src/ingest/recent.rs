@@ -96,6 +96,47 @@ impl RecentEvents {
         }
     }
 
+    /// Everything as numbers, for a recording.
+    pub(crate) fn to_words(&self) -> Vec<u64> {
+        let mut words = vec![self.known_from.len() as u64];
+        words.extend(&self.known_from);
+        for event in &self.events {
+            words.extend([
+                u64::from(event.is_free) | u64::from(event.shard) << 1,
+                event.size,
+                event.interval,
+                event.time_ns,
+                event.number,
+                event.ticket,
+            ]);
+        }
+        words
+    }
+
+    /// The reverse of [`RecentEvents::to_words`].
+    pub(crate) fn from_words(words: &[u64]) -> Option<Self> {
+        let (rings, rest) = words.split_first()?;
+        let (known_from, events) = rest.split_at_checked(usize::try_from(*rings).ok()?)?;
+        let events = events.chunks(6).map(|event| {
+            let [head, size, interval, time_ns, number, ticket] = *event else {
+                return None;
+            };
+            Some(RecentEvent {
+                is_free: head & 1 == 1,
+                size,
+                interval,
+                time_ns,
+                number,
+                shard: u32::try_from(head >> 1).ok()?,
+                ticket,
+            })
+        });
+        Some(Self {
+            events: events.take(EVENTS_MAX).collect::<Option<_>>()?,
+            known_from: known_from.to_vec(),
+        })
+    }
+
     /// Forgets what came before jemalloc's last epoch.
     pub(crate) fn prune(&mut self, status: &Status) {
         self.events

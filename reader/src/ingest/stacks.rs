@@ -14,6 +14,16 @@ impl StackIndex {
     /// The place of all blocks whose stack is not known.
     pub const UNKNOWN: Self = Self(0);
 
+    /// The place as a number of a recording.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The place of that number.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The place as an index into slices that hold one element a stack.
     #[must_use]
     pub fn place(self) -> usize {
@@ -119,6 +129,20 @@ impl StackBook {
             first_seen_ns,
         });
         StackIndex(place)
+    }
+
+    /// Adds the next stack of a recording, whose ids are places; false when it is there already, which
+    /// no recorder writes.
+    pub(crate) fn add_recorded(
+        &mut self,
+        addresses: &[u64],
+        truncated: bool,
+        first_seen_ns: u64,
+    ) -> bool {
+        let place = self.stacks.len();
+        let index = self.add(addresses, truncated, first_seen_ns);
+        self.by_id.push(index.0);
+        index.place() == place
     }
 
     /// Reads the entries of a region that are new, or were not ready before.

@@ -35,6 +35,14 @@ pub enum CliError {
         /// What the system said.
         source: io::Error,
     },
+    /// The program to run cannot be started.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// What was to be run.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Nobody reads the output any more.
     #[error("nobody reads the output any more")]
     BrokenPipe,
@@ -59,6 +67,9 @@ impl CliError {
             Self::Usage { .. } => 2,
             Self::Gone { .. } => 3,
             Self::Io { .. } => 5,
+            // As shells, env and timeout have it.
+            Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Start { .. } => 126,
             Self::BrokenPipe => 0,
         }
     }
@@ -68,6 +79,10 @@ impl CliError {
             Self::Reader(error) => error.hint(),
             Self::Usage { hint, .. } | Self::Gone { hint, .. } => hint.clone(),
             Self::Io { .. } => "check free space and permissions, then run it again".to_owned(),
+            Self::Start { .. } => {
+                "check the path and that the file is executable: riptide run -- ./program ARGUMENTS"
+                    .to_owned()
+            }
             Self::BrokenPipe => String::new(),
         }
     }

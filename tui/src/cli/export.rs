@@ -12,9 +12,10 @@ use riptide_reader::{
     Session,
     attach::resolve_target,
     export::{Capture, Format, Metric},
+    recording::Span,
 };
 
-use super::{CliError, output::note};
+use super::{CliError, output::note, recorded};
 
 /// Given to the symboliser; what it has not found by then is exported as addresses, and said so.
 const SYMBOLS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,7 +23,7 @@ const SYMBOLS_TIMEOUT: Duration = Duration::from_secs(60);
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Pid, process name or region file
+    /// Pid, process name, region file or recording
     target: Option<String>,
     /// pprof, folded, flamegraph, speedscope, firefox, jeprof or json
     #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// Directories with debug files, searched by build-id
     #[arg(long, value_name = "DIR")]
     symbols: Vec<PathBuf>,
+    /// Of a recording: the moment, counted from its beginning
+    #[arg(long, value_name = "DURATION", value_parser = super::leaks::parse_duration)]
+    at: Option<Duration>,
 }
 
 fn parse_format(name: &str) -> Result<Format, String> {
@@ -57,18 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
             hint: "write it to a file: -o heap.pb.gz".to_owned(),
         });
     }
-    let region = resolve_target(args.target.as_deref())?;
-    let options = riptide_reader::SessionOptions {
-        symbol_dirs: args.symbols.clone(),
-        ..riptide_reader::SessionOptions::default()
-    };
-    let mut session = Session::attach_with(&region, options)?;
-    session.snapshot();
-    let is_named = session.wait_for_symbols(SYMBOLS_TIMEOUT);
-    let capture = Capture::of_last_look(&mut session);
-    if let Some(problem) = session.problem() {
-        return Err(problem.into());
-    }
+    let (capture, is_named) = capture(args)?;
     if to_stdout {
         let mut out = BufWriter::new(io::stdout().lock());
         capture
@@ -91,6 +84,34 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         note("some stacks had no names yet and are written as addresses; run it again for more");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The moment, and whether every stack of it has its names.
+fn capture(args: &Args) -> Result<(Capture, bool), CliError> {
+    if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, Span::Moment)? {
+        let snapshot = replay.snapshot();
+        let capture = Capture {
+            stacks: replay.stacks(),
+            modules: replay.modules().to_vec(),
+            unix_ns: replay.unix_ns(),
+            lived_ns: (snapshot.target.uptime_seconds.unwrap_or(0.0) * 1e9) as i64,
+            snapshot,
+        };
+        return Ok((capture, true));
+    }
+    let region = resolve_target(args.target.as_deref())?;
+    let options = riptide_reader::SessionOptions {
+        symbol_dirs: args.symbols.clone(),
+        ..riptide_reader::SessionOptions::default()
+    };
+    let mut session = Session::attach_with(&region, options)?;
+    session.snapshot();
+    let is_named = session.wait_for_symbols(SYMBOLS_TIMEOUT);
+    let capture = Capture::of_last_look(&mut session);
+    if let Some(problem) = session.problem() {
+        return Err(problem.into());
+    }
+    Ok((capture, is_named))
 }
 
 /// Writes beside the place and renames, so that the file is there whole or not at all; what is there

@@ -12,6 +12,7 @@ use riptide_reader::{
     attach::resolve_target,
     leak::{Finding, Suppressions, Verdict},
     profile::{SCHEMA_VERSION, Snapshot, TargetInfo, TargetState},
+    recording::Span,
     symbolize::display_name,
 };
 use serde::Serialize;
@@ -19,7 +20,7 @@ use serde::Serialize;
 use super::{
     CliError, Output,
     output::{Ink, note},
-    table,
+    recorded, table,
 };
 use crate::units;
 
@@ -34,7 +35,7 @@ const WATCHED: Duration = Duration::from_secs(60);
 
 /// Which verdicts make the command fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     /// Only leaks
     Leak,
     /// Leaks and what grows
@@ -42,7 +43,7 @@ enum FailOn {
 }
 
 impl FailOn {
-    fn is_met_by(self, verdict: Verdict) -> bool {
+    pub(super) fn is_met_by(self, verdict: Verdict) -> bool {
         match self {
             Self::Leak => verdict == Verdict::Leak,
             Self::Growing => verdict <= Verdict::Growing,
@@ -56,7 +57,7 @@ impl FailOn {
 /// deaths and ages. What a dead one left is judged at once, with less confidence.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Pid, process name or region file
+    /// Pid, process name, region file or recording
     target: Option<String>,
     /// Watch for so long: 90, 60s, 5m, 1h; 0 judges from one look
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
@@ -76,6 +77,9 @@ pub(super) struct Args {
     /// Print healthy sites too
     #[arg(long)]
     all: bool,
+    /// Of a recording: the moment, counted from its beginning
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    at: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +91,7 @@ struct Document<'a> {
     findings: &'a [Finding],
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     units::parse_seconds(text)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "use seconds or 500ms, 60s, 5m, 1h".to_owned())
@@ -101,11 +105,31 @@ struct Report {
     suppressed: usize,
 }
 
+impl Report {
+    fn suppress(&mut self, suppressions: &Suppressions) {
+        let found = self.findings.len();
+        self.findings
+            .retain(|finding| !suppressions.silence(&finding.stack));
+        self.suppressed = found - self.findings.len();
+    }
+}
+
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     let suppressions = match &args.suppressions {
         Some(path) => read_suppressions(path)?,
         None => Suppressions::default(),
     };
+    if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, Span::Past)? {
+        let mut report = Report {
+            snapshot: replay.snapshot(),
+            watched_seconds: replay.watched_seconds(),
+            findings: replay.findings(),
+            suppressed: 0,
+        };
+        report.suppress(&suppressions);
+        print(args, out, &report, false)?;
+        return Ok(ExitCode::from(u8::from(fails(args, &report))));
+    }
     let region = resolve_target(args.target.as_deref())?;
     let mut session = Session::attach(&region)?;
     session.snapshot();
@@ -158,7 +182,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     })
 }
 
-fn read_suppressions(path: &Path) -> Result<Suppressions, CliError> {
+pub(super) fn read_suppressions(path: &Path) -> Result<Suppressions, CliError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::io("read the suppressions", error))?;
     Suppressions::parse(&text).map_err(|error| CliError::Usage {
@@ -181,15 +205,14 @@ fn look(session: &mut Session, suppressions: &Suppressions) -> Report {
     session.snapshot();
     session.wait_for_symbols(SYMBOLS);
     let snapshot = session.snapshot_of_last_look();
-    let mut findings = session.findings();
-    let found = findings.len();
-    findings.retain(|finding| !suppressions.silence(&finding.stack));
-    Report {
+    let mut report = Report {
         snapshot,
         watched_seconds: session.watched_seconds(),
-        suppressed: found - findings.len(),
-        findings,
-    }
+        findings: session.findings(),
+        suppressed: 0,
+    };
+    report.suppress(suppressions);
+    report
 }
 
 fn fails(args: &Args, report: &Report) -> bool {
@@ -234,7 +257,7 @@ fn print(
     out.flush()
 }
 
-fn print_finding(out: &mut Output, finding: &Finding) -> Result<(), CliError> {
+pub(super) fn print_finding(out: &mut Output, finding: &Finding) -> Result<(), CliError> {
     let ink = match finding.verdict {
         Verdict::Leak => Ink::Bad,
         Verdict::Growing => Ink::Warn,

@@ -2,7 +2,10 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use riptide_reader::profile::TargetInfo;
+use riptide_reader::{
+    post_mortem,
+    profile::{TargetInfo, TargetState},
+};
 use serde::Serialize;
 
 use super::{
@@ -35,7 +38,12 @@ struct Row {
     info: TargetInfo,
     /// Why it cannot be read, if so.
     problem: Option<String>,
+    /// Why it died, when the kernel tells.
+    cause_of_death: Option<&'static str>,
 }
+
+/// A process that was killed, and a kill for want of memory in its cgroup since its last look.
+const OOM_KILL: &str = "oom-kill";
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     loop {
@@ -52,6 +60,7 @@ fn print(args: &Args, out: &mut Output) -> Result<(), CliError> {
     let rows: Vec<Row> = feed::targets()
         .into_iter()
         .map(|target| Row {
+            cause_of_death: cause_of_death(&target.info),
             info: target.info,
             problem: target.trouble.map(|trouble| trouble.message),
         })
@@ -74,7 +83,10 @@ fn print(args: &Args, out: &mut Output) -> Result<(), CliError> {
             vec![
                 row.info.pid.to_string(),
                 row.info.name.clone(),
-                table::state_word(row.info.state).to_owned(),
+                match row.cause_of_death {
+                    Some(cause) => format!("{} ({cause})", table::state_word(row.info.state)),
+                    None => table::state_word(row.info.state).to_owned(),
+                },
                 row.info
                     .uptime_seconds
                     .map_or_else(|| "-".to_owned(), units::duration),
@@ -92,4 +104,9 @@ fn print(args: &Args, out: &mut Output) -> Result<(), CliError> {
         &cells,
         |_| Ink::Plain,
     )
+}
+
+fn cause_of_death(info: &TargetInfo) -> Option<&'static str> {
+    let killed = info.state == TargetState::Killed;
+    (killed && post_mortem::oom_kill_since(&info.region) == Some(true)).then_some(OOM_KILL)
 }

@@ -5,13 +5,14 @@ use std::{process::ExitCode, time::Duration};
 use riptide_reader::{
     Session,
     attach::resolve_target,
-    profile::{SCHEMA_VERSION, TargetInfo, TargetState},
+    profile::{SCHEMA_VERSION, Snapshot, TargetInfo, TargetState},
+    recording::Span,
     symbolize::display_name,
     waterfall::{Fragmentation, Row, RowKind},
 };
 use serde::Serialize;
 
-use super::{CliError, Output, output::Ink, table, top};
+use super::{CliError, Output, output::Ink, recorded, table, top};
 use crate::units;
 
 /// Size classes and sites of fragmentation printed.
@@ -25,7 +26,7 @@ const SYMBOLS: Duration = Duration::from_secs(3);
 /// Arguments of `memory`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Pid, process name or region file
+    /// Pid, process name, region file or recording
     target: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// Repeat every so many seconds (2 if not said); with --json one document a line
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = table::parse_period)]
     watch: Option<Duration>,
+    /// Of a recording: the moment, counted from its beginning
+    #[arg(long, value_name = "DURATION", value_parser = super::leaks::parse_duration)]
+    at: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +50,12 @@ struct Document {
 }
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
+    if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, Span::Moment)? {
+        let snapshot = replay.snapshot();
+        let rows = replay.waterfall(&snapshot);
+        show(args, out, snapshot, &rows, replay.fragmentation())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let region = resolve_target(args.target.as_deref())?;
     let mut session = Session::attach(&region)?;
     session.snapshot();
@@ -58,22 +68,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         let rows = session.waterfall(&snapshot);
         let fragmentation = session.fragmentation();
         let state = snapshot.target.state;
-        if args.json {
-            let document = Document {
-                schema_version: SCHEMA_VERSION,
-                figures_age_seconds: snapshot.memory.age_seconds,
-                target: snapshot.target,
-                rows,
-                fragmentation,
-            };
-            out.json(&document, args.watch.is_some())?;
-        } else {
-            table::print_heading(out, &snapshot)?;
-            out.line(Ink::Plain, "")?;
-            print(out, &rows)?;
-            print_fragmentation(out, &fragmentation)?;
-        }
-        out.flush()?;
+        show(args, out, snapshot, &rows, fragmentation)?;
         let Some(period) = args.watch else {
             return Ok(ExitCode::SUCCESS);
         };
@@ -82,6 +77,31 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         }
         std::thread::sleep(period);
     }
+}
+
+fn show(
+    args: &Args,
+    out: &mut Output,
+    snapshot: Snapshot,
+    rows: &[Row],
+    fragmentation: Fragmentation,
+) -> Result<(), CliError> {
+    if args.json {
+        let document = Document {
+            schema_version: SCHEMA_VERSION,
+            figures_age_seconds: snapshot.memory.age_seconds,
+            target: snapshot.target,
+            rows: rows.to_vec(),
+            fragmentation,
+        };
+        out.json(&document, args.watch.is_some())?;
+    } else {
+        table::print_heading(out, &snapshot)?;
+        out.line(Ink::Plain, "")?;
+        print(out, rows)?;
+        print_fragmentation(out, &fragmentation)?;
+    }
+    out.flush()
 }
 
 /// Which classes and sites keep slabs, when that is worth saying.

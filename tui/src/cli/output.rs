@@ -1,4 +1,4 @@
-//! What goes to stdout.
+//! What is printed: to stdout, or beside a program that owns stdout.
 
 use std::io::{self, BufWriter, Write};
 
@@ -17,7 +17,7 @@ pub(super) enum Ink {
     Bad,
 }
 
-/// stdout, with or without colours.
+/// Where data goes, with or without colours.
 pub(super) struct Output {
     writer: Box<dyn Write>,
     colored: bool,
@@ -28,6 +28,22 @@ impl Output {
         Self {
             writer: Box::new(BufWriter::new(io::stdout())),
             colored,
+        }
+    }
+
+    /// stderr, for a report beside a program that owns stdout.
+    pub(super) fn stderr(colored: bool) -> Self {
+        Self {
+            writer: Box::new(BufWriter::new(io::stderr())),
+            colored,
+        }
+    }
+
+    /// A file, without colours.
+    pub(super) fn file(file: std::fs::File) -> Self {
+        Self {
+            writer: Box::new(BufWriter::new(file)),
+            colored: false,
         }
     }
 
@@ -77,7 +93,7 @@ pub(super) fn note(text: &str) {
 }
 
 fn write_error(error: io::Error) -> CliError {
-    CliError::io("write to stdout", error)
+    CliError::io("write the output", error)
 }
 
 /// Names come from other processes: nothing in them may steer the terminal.

@@ -10,9 +10,10 @@ use riptide_reader::{
     Session,
     attach::resolve_target,
     profile::{Snapshot, TargetState},
+    recording::Span,
 };
 
-use super::{CliError, Output, output::Ink, table};
+use super::{CliError, Output, output::Ink, recorded, table};
 use crate::app::SortBy;
 
 /// How long symbols are waited for.
@@ -26,7 +27,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// repeats until the target ends.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Pid, process name or region file
+    /// Pid, process name, region file or recording
     target: Option<String>,
     /// Print once
     #[arg(long, conflicts_with = "watch")]
@@ -43,9 +44,19 @@ pub(super) struct Args {
     /// Order of the sites
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     sort: SortBy,
+    /// Of a recording: the moment, counted from its beginning
+    #[arg(long, value_name = "DURATION", value_parser = super::leaks::parse_duration)]
+    at: Option<Duration>,
 }
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
+    if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, Span::Moment)? {
+        let mut snapshot = replay.snapshot();
+        sort(&mut snapshot, args.sort);
+        print(out, snapshot, args.limit, args.json, false)?;
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let region = resolve_target(args.target.as_deref())?;
     let mut session = Session::attach(&region)?;
     // Asks for the symbols; what is printed first is of this look, so that it has its names.
