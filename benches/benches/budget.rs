@@ -33,13 +33,7 @@ const SLOW_PATH: [&str; 3] = [
 ];
 
 fn main() -> ExitCode {
-    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(measure)
 }
 
 fn measure(options: &Options) -> Result<(), Error> {

@@ -17,13 +17,7 @@ use riptide_benches::{
 const WORKLOADS: [&str; 6] = ["boxes-64", "vec-growth", "json", "http", "search", "store"];
 
 fn main() -> ExitCode {
-    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(measure)
 }
 
 fn measure(options: &Options) -> Result<(), Error> {

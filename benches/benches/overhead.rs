@@ -24,13 +24,7 @@ const RIPTIDE: usize = 1;
 const BARE_AGAIN: usize = 2;
 
 fn main() -> ExitCode {
-    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(measure)
 }
 
 /// The two programs, each in its layouts.

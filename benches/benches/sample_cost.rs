@@ -20,13 +20,7 @@ const INTERVALS: [u64; 3] = [1, 4096, 65_536];
 const UNSAMPLED: &str = "4294967295";
 
 fn main() -> ExitCode {
-    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(measure)
 }
 
 fn measure(options: &Options) -> Result<(), Error> {

@@ -42,13 +42,7 @@ const PROF: &str = "_RJEM_MALLOC_CONF";
 const PROF_ON: &str = "prof:true,prof_active:true,lg_prof_sample:";
 
 fn main() -> ExitCode {
-    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(measure)
 }
 
 fn measure(options: &Options) -> Result<(), Error> {

@@ -26,13 +26,7 @@ const EXACT_RUNS: usize = 5;
 const EXACT: [(&str, &str); 2] = [("RIPTIDE_SAMPLE_INTERVAL", "1"), ("RIPTIDE_BUDGET", "off")];
 
 fn main() -> ExitCode {
-    match Options::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(measure)
 }
 
 fn measure(options: &Options) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The command line of a bench.
 
+use std::process::ExitCode;
+
 use crate::Error;
 
 /// Options of all benches; each uses those that it knows.
@@ -38,11 +40,23 @@ const USAGE: &str = "options after `--`:
   --verbose        print every run";
 
 impl Options {
+    /// Runs a bench with the options of the command line; the `main` of all of them.
+    #[must_use]
+    pub fn run(measure: impl FnOnce(&Self) -> Result<(), Error>) -> ExitCode {
+        match Self::read().and_then(|options| options.map_or(Ok(()), |options| measure(&options))) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     /// Reads the command line; `None` when this is not `cargo bench` or help was asked for.
     ///
     /// # Errors
     /// When an option is unknown or lacks its value.
-    pub fn read() -> Result<Option<Self>, Error> {
+    fn read() -> Result<Option<Self>, Error> {
         let mut options = Self {
             runs: 21,
             seconds: 1.0,
