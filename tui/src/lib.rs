@@ -7,7 +7,9 @@
 //! | [`app`], [`keys`], [`input`], [`filter`] | state of the dashboard and what changes it |
 //! | [`view`], [`theme`], [`units`] | what it looks like: one file per screen |
 //! | [`feed`], [`terminal`] | the reader's thread and the terminal around the app |
-//! | [`demo`] | the bundled service with one leak |
+//! | [`config`] | the table of keys, in layers, with every error at once |
+//! | `serve` | one or many targets over HTTP |
+//! | `demo` | the bundled service with one leak |
 //! | [`doctor`] | the checklist |
 //!
 //! **Invariants.** No unsafe code. The app and the views know no terminal, no clock and no process:
@@ -21,6 +23,8 @@ use std::process::ExitCode;
 
 pub mod app;
 pub mod cli;
+pub mod config;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
 pub mod feed;
@@ -29,6 +33,8 @@ pub mod input;
 pub mod keys;
 #[cfg(test)]
 mod sample;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod terminal;
 pub mod theme;
 pub mod units;
