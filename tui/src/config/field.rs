@@ -85,10 +85,18 @@ impl Field for bool {
 }
 
 fn other_number(number: f64, rule: &Rule) -> f64 {
-    match rule {
-        Rule::Between(_, most) if number + 1.0 > *most => number - 1.0,
-        _ => number + 1.0,
-    }
+    let Rule::Between(least, most) = rule else {
+        return number + 1.0;
+    };
+    // Where 0 means off, a low number may not go with its neighbours.
+    let far = (most * 0.96).floor();
+    let candidates = if number == 0.0 {
+        [far, most - 1.0, *least]
+    } else {
+        [number + 1.0, number - 1.0, *least]
+    };
+    let fits = |other: &f64| *other != number && (*least..=*most).contains(other);
+    candidates.into_iter().find(fits).unwrap_or(*most)
 }
 
 impl Field for u64 {

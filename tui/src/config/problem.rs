@@ -81,11 +81,14 @@ const ALIKE: f64 = 0.6;
 pub(super) fn suggest_key(unknown: &str) -> String {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let alike = |name: &str| {
-        let whole = strsim::normalized_damerau_levenshtein(unknown, name);
         let tail = strsim::normalized_damerau_levenshtein(&last(unknown), &last(name));
-        // The right name in the wrong section is more likely meant than a name that happens to
-        // be as long.
-        whole.max(tail * 0.95)
+        let section = unknown.split('.').next();
+        // Of two that are as much alike the one in the same section is meant.
+        if section == name.split('.').next() {
+            tail
+        } else {
+            tail * 0.95
+        }
     };
     let best = KEYS
         .iter()
