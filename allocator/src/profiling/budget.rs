@@ -4,7 +4,7 @@
 //! tick before. The cost of samples is inversely proportional to the interval, so the interval that
 //! would have met the budget is `interval · cost / budget`; ticks cost the same at any interval, and
 //! what they took is not the samples' to spend. A process that hardly uses the CPU would be blinded by a
-//! share of next to nothing: at the default, samples may cost 0.03 % of one core in any case. The
+//! share of next to nothing: at the default, samples may cost 0.1 % of one core in any case. The
 //! interval also doubles when the live table
 //! fills up. An interval that a user asks for while the process runs (the control file) stands as long
 //! as it is asked for, whatever it costs. Estimates stay unbiased: every record carries the interval that it was drawn with.
@@ -18,9 +18,9 @@ const CPU_MIN_NS: u64 = 20_000_000;
 /// Share of the budget that samples have in any case: a process that ticks cost dear is still
 /// sampled.
 const SAMPLES_MIN_PERCENT: u64 = 50;
-/// What samples may cost at the default however little CPU the process uses: 0.03 % of one core, as one
+/// What samples may cost at the default however little CPU the process uses: 0.1 % of one core, as one
 /// part of this many of the time that has passed …
-const ELAPSED_PER_COST: u64 = 3_333;
+const ELAPSED_PER_COST: u64 = 1_000;
 /// … of which this much counts at most: a burst after a long rest is held to the budget at once.
 const ELAPSED_MAX_NS: u64 = 10_000_000_000;
 /// A target is met when the cost lies between this many percent of it and the target itself.
@@ -263,12 +263,12 @@ mod tests {
             ..Measured::default()
         };
         let mut by_default = controller(Budget::AtMost(5_000), false);
-        assert_eq!(by_default.next(512 << 10, None, idle(1_400_000)), 512 << 10);
-        assert!(by_default.next(512 << 10, None, idle(1_600_000)) > 512 << 10);
+        assert_eq!(by_default.next(512 << 10, None, idle(4_900_000)), 512 << 10);
+        assert!(by_default.next(512 << 10, None, idle(5_100_000)) > 512 << 10);
         let mut by_hand = controller(Budget::Target(5_000), false);
-        assert!(by_hand.next(512 << 10, None, idle(1_400_000)) > 512 << 10);
+        assert!(by_hand.next(512 << 10, None, idle(4_900_000)) > 512 << 10);
         let burst = Measured {
-            samples_ns: 5_000_000,
+            samples_ns: 11_000_000,
             cpu_ns: 20_000_000,
             elapsed_ns: 3_600_000_000_000,
             ..Measured::default()

@@ -8,7 +8,7 @@ use tikv_jemalloc_sys::{MALLOCX_TCACHE_NONE, dallocx, sdallocx};
 
 use super::{
     super::{
-        global_alloc::mark,
+        mark,
         profiler::{self, Profiler},
         sys, thread_state,
     },
