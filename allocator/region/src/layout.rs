@@ -100,8 +100,8 @@ const STATUS_FIELDS: &[u16] = &[
 const STATUS_FIELDS_1_0: usize = 24;
 /// sequence, text_start, text_end, file_offset, bias, valid_from, valid_to, lengths, build_id, path.
 const MODULE_FIELDS: &[u16] = &[0, 8, 16, 24, 32, 40, 48, 56, 64, 96];
-/// ready, hash, first_seen, last_seen, samples, sampled_bytes, moved_samples, freed_sampled_bytes,
-/// uncertain_samples, uncertain_bytes, estimated_objects, estimated_bytes, variance_objects,
+/// ready, hash, first_seen, last_seen, samples, sampled_bytes, freed_samples, freed_sampled_bytes,
+/// certain_objects, certain_bytes, estimated_objects, estimated_bytes, variance_objects,
 /// variance_bytes, lifetimes.
 const STACK_FIELDS: &[u16] = &[0, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 128];
 /// sequence, address, size | align, stack | thread, interval, birth, number.

@@ -38,10 +38,10 @@ const FIRST_SEEN: usize = 2;
 const LAST_SEEN: usize = 3;
 const SAMPLES: usize = 4;
 const SAMPLED_BYTES: usize = 5;
-const MOVED_SAMPLES: usize = 6;
+const FREED_SAMPLES: usize = 6;
 const FREED_SAMPLED_BYTES: usize = 7;
-const UNCERTAIN_SAMPLES: usize = 8;
-const UNCERTAIN_BYTES: usize = 9;
+const CERTAIN_OBJECTS: usize = 8;
+const CERTAIN_BYTES: usize = 9;
 const ESTIMATED_OBJECTS: usize = 10;
 const ESTIMATED_BYTES: usize = 11;
 const VARIANCE_OBJECTS: usize = 12;
@@ -261,10 +261,10 @@ impl<'a> StackTable<'a> {
             word.store(now_ns, Ordering::Relaxed);
         }
         if weight.probability >= 1.0 {
+            add(CERTAIN_OBJECTS, 1);
+            add(CERTAIN_BYTES, weight.size);
             return;
         }
-        add(UNCERTAIN_SAMPLES, 1);
-        add(UNCERTAIN_BYTES, weight.size);
         let size = weight.size as f64;
         let objects = 1.0 / weight.probability;
         let variance = (1.0 - weight.probability) * objects * objects;
@@ -291,11 +291,11 @@ impl<'a> StackTable<'a> {
                 word.fetch_add(value, Ordering::Relaxed);
             }
         };
+        add(FREED_SAMPLES, 1);
         add(FREED_SAMPLED_BYTES, size);
-        let count = lifetime_ns.map_or(MOVED_SAMPLES, |lifetime_ns| {
-            LIFETIMES + lifetime_bucket(lifetime_ns)
-        });
-        add(count, 1);
+        if let Some(lifetime_ns) = lifetime_ns {
+            add(LIFETIMES + lifetime_bucket(lifetime_ns), 1);
+        }
     }
 
     /// Copies the frames of a stack into `into`; returns how many, and whether the stack was cut.
@@ -345,22 +345,15 @@ impl<'a> StackTable<'a> {
         for (bucket, value) in lifetimes.iter_mut().enumerate() {
             *value = word(LIFETIMES + bucket);
         }
-        let samples = word(SAMPLES);
-        let sampled_bytes = word(SAMPLED_BYTES);
-        // A writer counts a sample before it says that it was one of several; what is seen in between
-        // is off by its weight.
-        let certain_samples = samples.saturating_sub(word(UNCERTAIN_SAMPLES));
-        let certain_bytes = sampled_bytes.saturating_sub(word(UNCERTAIN_BYTES));
-        let freed = |sum: u64, count: &u64| sum.saturating_add(*count);
         Some(StackTotals {
             first_seen_ns: word(FIRST_SEEN),
             last_seen_ns: word(LAST_SEEN),
-            samples,
-            sampled_bytes,
-            freed_samples: lifetimes.iter().fold(word(MOVED_SAMPLES), freed),
+            samples: word(SAMPLES),
+            sampled_bytes: word(SAMPLED_BYTES),
+            freed_samples: word(FREED_SAMPLES),
             freed_sampled_bytes: word(FREED_SAMPLED_BYTES),
-            objects: certain_samples as f64 + float(ESTIMATED_OBJECTS),
-            bytes: certain_bytes as f64 + float(ESTIMATED_BYTES),
+            objects: word(CERTAIN_OBJECTS) as f64 + float(ESTIMATED_OBJECTS),
+            bytes: word(CERTAIN_BYTES) as f64 + float(ESTIMATED_BYTES),
             objects_variance: float(VARIANCE_OBJECTS),
             bytes_variance: float(VARIANCE_BYTES),
             lifetimes,
