@@ -10,12 +10,14 @@
 //! | `naming` | frames and leaves of stacks |
 //! | `findings` | verdicts on sites and functions |
 //! | `groups` | figures by site, function, crate, thread; sizes and lifetimes |
+//! | `inspect` | one site closely, threads with their sites, size classes and lifetimes of the heap |
 //! | `history` | the past at three resolutions |
 
 mod aggregate;
 mod findings;
 mod groups;
 mod history;
+mod inspect;
 mod model;
 mod naming;
 mod snapshot;
@@ -24,6 +26,9 @@ mod watch;
 pub(crate) use aggregate::weigh_usable;
 pub use groups::{Distribution, Group, GroupBy, Shapes};
 pub use history::{History, Point};
+pub use inspect::{
+    HeapShape, Inspection, LifetimeBucket, SizeClass, Temporary, ThreadProfile, ThreadSite,
+};
 use model::NO_SITE;
 pub use model::{FreshMemory, Model};
 pub use naming::{Resolver, UNKNOWN_STACK};

@@ -25,10 +25,13 @@ pub mod demo;
 pub mod doctor;
 pub mod feed;
 pub mod filter;
+pub mod flame;
 pub mod input;
 pub mod keys;
+pub mod look;
 #[cfg(test)]
 mod sample;
+pub mod settings;
 pub mod terminal;
 pub mod theme;
 pub mod units;

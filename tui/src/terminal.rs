@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use crossterm::clipboard::CopyToClipboard;
 use ratatui::{
     Terminal, TerminalOptions, Viewport,
     backend::CrosstermBackend,
@@ -35,9 +36,10 @@ use signal_hook::{
 };
 
 use crate::{
-    app::{App, Exit, Request},
-    feed::{Command, Feed, Update},
+    app::{App, Column, Exit, Request},
+    feed::{self, Command, Feed, Update},
     input::{self, Input},
+    keys::Keymap,
     theme::Theme,
     view,
 };
@@ -49,6 +51,19 @@ pub enum Outcome {
     Left,
     /// A signal asked for it; the caller cleans up and passes it on.
     Signal(i32),
+}
+
+/// What the dashboard starts with, from settings and environment.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Colours.
+    pub theme: Theme,
+    /// Keys.
+    pub keymap: Keymap,
+    /// Columns of the Sites screen that are not shown.
+    pub hidden_columns: Vec<Column>,
+    /// What the reader's thread is told.
+    pub feed: feed::Options,
 }
 
 enum Event {
@@ -70,7 +85,7 @@ pub fn is_there() -> bool {
 /// # Errors
 ///
 /// The terminal cannot be set up or written to.
-pub fn run(theme: Theme, region: Option<PathBuf>) -> io::Result<Outcome> {
+pub fn run(start: Start, region: Option<PathBuf>) -> io::Result<Outcome> {
     let (events, inbox) = mpsc::channel();
     watch_signals(events.clone())?;
     let first = match &region {
@@ -80,12 +95,12 @@ pub fn run(theme: Theme, region: Option<PathBuf>) -> io::Result<Outcome> {
     // Before the screen is set up: the first snapshot is made meanwhile.
     let feed = {
         let events = events.clone();
-        Feed::start(first, move |update| {
+        Feed::start(first, start.feed.clone(), move |update| {
             events.send(Event::Update(update)).is_ok()
         })?
     };
     let guard = Guard::enter()?;
-    let result = Loop::new(theme, region, feed)?.run(&inbox, events);
+    let result = Loop::new(start, region, feed)?.run(&inbox, events);
     drop(guard);
     let (outcome, frame) = result?;
     if let Some(frame) = frame {
@@ -209,11 +224,14 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(theme: Theme, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
+    fn new(start: Start, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
         let size = current_size()?;
         let terminal = blank(size)?;
+        let mut app = App::new(start.theme, size, region);
+        app.keymap = start.keymap;
+        app.sites.hidden = start.hidden_columns;
         Ok(Self {
-            app: App::new(theme, size, region),
+            app,
             feed,
             terminal,
             size,
@@ -253,6 +271,9 @@ impl Loop {
                         Request::Feed(command) => self.feed.send(command),
                         Request::Suspend => self.suspend()?,
                         Request::Redraw => self.redraw()?,
+                        Request::Copy(text) => {
+                            execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
+                        }
                     }
                 }
                 if let Some(exit) = self.app.exit {
