@@ -133,6 +133,8 @@ pub enum Exit {
     Clean,
     /// The last picture is printed into it.
     KeepFrame,
+    /// The reader's thread has died, and said why.
+    Failed,
 }
 
 /// What the loop around the app has to do.
@@ -315,6 +317,13 @@ impl App {
         self.picture().map(|picture| &picture.parts)
     }
 
+    /// When the picture was taken, unless it is the present one.
+    #[must_use]
+    pub fn shown_until(&self) -> Option<f64> {
+        let held = self.held.as_ref().map(|held| held.at_seconds);
+        self.travel.at_seconds().or(held)
+    }
+
     /// Whether the picture is held.
     #[must_use]
     pub fn is_paused(&self) -> bool {
@@ -392,11 +401,15 @@ impl App {
     /// The rows that the Sites screen is made from, in its grouping.
     #[must_use]
     pub fn grouped(&self) -> &[Site] {
+        self.grouped_by(self.sites.grouping)
+    }
+
+    fn grouped_by(&self, grouping: Grouping) -> &[Site] {
         let Some(picture) = self.picture() else {
             return &[];
         };
         let parts = &picture.parts;
-        match self.sites.grouping {
+        match grouping {
             Grouping::Site => Some(picture.snapshot.sites.as_slice()),
             Grouping::Function => parts.functions.as_deref(),
             Grouping::Crate => parts.crates.as_deref(),

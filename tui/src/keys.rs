@@ -222,10 +222,14 @@ impl Keymap {
 fn nearest(action: &str) -> Option<&'static str> {
     let names = BINDINGS.iter().map(|binding| binding.name);
     names
-        .map(|name| (distance(name, action), name))
+        // Of equally near ones that with the same first letter.
+        .map(|name| {
+            let differs = name.chars().next() != action.chars().next();
+            (distance(name, action), differs, name)
+        })
         .min()
-        .filter(|(distance, _)| *distance <= 2)
-        .map(|(_, name)| name)
+        .filter(|(distance, _, _)| *distance <= 2)
+        .map(|(_, _, name)| name)
 }
 
 /// Letters to be put in, taken out or replaced (Levenshtein).
@@ -263,7 +267,9 @@ mod tests {
         for scope in Scope::ALL {
             assert_eq!(keymap.action(scope, Key::Char('q')), Some(Action::Quit));
             assert_eq!(keymap.action(scope, Key::Ctrl('c')), Some(Action::Quit));
-            assert_eq!(keymap.action(scope, Key::Esc), Some(Action::Back));
+            // Above the list of targets there is nothing.
+            let back = (scope != Scope::Picker).then_some(Action::Back);
+            assert_eq!(keymap.action(scope, Key::Esc), back);
             let mut footer = keymap.footer(scope);
             assert!(footer.any(|row| row.binding.action == Action::Help));
         }

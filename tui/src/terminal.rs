@@ -49,6 +49,8 @@ use crate::{
 pub enum Outcome {
     /// The user left.
     Left,
+    /// A thread panicked; what it said stands in the terminal.
+    Failed,
     /// A signal asked for it; the caller cleans up and passes it on.
     Signal(i32),
 }
@@ -148,16 +150,21 @@ fn read_input(events: Sender<Event>) -> io::Result<()> {
 }
 
 /// Raw mode and the alternate screen, taken back when dropped and before a panic is reported.
-struct Guard;
+#[derive(Debug)]
+pub struct Guard(());
 
 impl Guard {
-    fn enter() -> io::Result<Self> {
+    /// Sets the terminal up.
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    pub fn enter() -> io::Result<Self> {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             restore();
             previous(info);
         }));
-        let guard = Self;
+        let guard = Self(());
         set_up()?;
         Ok(guard)
     }
@@ -277,8 +284,11 @@ impl Loop {
                     }
                 }
                 if let Some(exit) = self.app.exit {
-                    let frame = (exit == Exit::KeepFrame).then_some(self.frame);
-                    return Ok((Outcome::Left, frame));
+                    return Ok(match exit {
+                        Exit::Clean => (Outcome::Left, None),
+                        Exit::KeepFrame => (Outcome::Left, Some(self.frame)),
+                        Exit::Failed => (Outcome::Failed, None),
+                    });
                 }
             }
             if drawn {

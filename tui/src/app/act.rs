@@ -156,7 +156,11 @@ impl App {
             Action::Right => return self.sideways(true),
             Action::Earlier => return self.travel_by(-1.0),
             Action::Later => return self.travel_by(1.0),
-            Action::Now => return self.travel_to_now(),
+            Action::Now => {
+                if !self.travel_to_now() {
+                    self.say("this is the present");
+                }
+            }
             Action::ZoomIn if self.screen == Screen::Flame => return self.zoom_flame(),
             Action::ZoomOut if self.screen == Screen::Flame => return self.flame.zoom_out(),
             Action::ZoomIn => return self.zoom_chart(true),

@@ -78,8 +78,8 @@ impl App {
         while !self.flame.selected.is_empty() && !drawn(&self.flame.selected) {
             self.flame.selected.pop();
         }
-        if !drawn(&self.flame.selected) {
-            // The outermost frame itself says nothing.
+        // The outermost frame, of all stacks, says nothing.
+        if self.flame.selected.is_empty() || !drawn(&self.flame.selected) {
             let child = rows.get(1).and_then(|row| row.first()).unwrap_or(first);
             self.flame.selected.clone_from(&child.path);
         }
@@ -134,7 +134,7 @@ impl App {
         let mut path = self.flame.selected.clone();
         if steps < 0 {
             let up = steps.unsigned_abs().min(depth);
-            path.truncate(path.len() - up);
+            path.truncate((path.len() - up).max(1));
         } else {
             for row in rows.iter().skip(depth + 1).take(steps.unsigned_abs()) {
                 // The widest of those that are called from here.

@@ -14,7 +14,10 @@ impl App {
         let Some(screen) = Screen::TABS.get(number) else {
             return false;
         };
-        // Also when it is there already: from a site back to its table.
+        if self.screen == *screen {
+            // There already: to its beginning.
+            self.step_by(isize::MIN);
+        }
         self.screen = *screen;
         true
     }

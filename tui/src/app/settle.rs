@@ -54,6 +54,7 @@ impl App {
     }
 
     fn arrange_sites(&mut self) {
+        let grouping = self.sites.grouping;
         let mut sites = std::mem::take(&mut self.sites);
         let filter = match &self.prompt {
             Some(prompt) if prompt.kind == super::PromptKind::Filter => &prompt.filter,
@@ -61,7 +62,7 @@ impl App {
         }
         .clone();
         let findings = self.parts().and_then(|parts| parts.findings.as_deref());
-        sites.arrange(self.grouped(), &filter, |site| {
+        sites.arrange(self.grouped_by(grouping), &filter, |site| {
             Some(findings?.of_site(site)?.verdict)
         });
         self.sites = sites;

@@ -46,7 +46,7 @@ impl App {
                 true
             }
             Update::Died => {
-                self.exit = Some(Exit::Clean);
+                self.exit = Some(Exit::Failed);
                 false
             }
         };
@@ -87,6 +87,7 @@ impl App {
             // From a target that was left in the meantime.
             return false;
         }
+        let before = self.mode();
         let parts = self
             .live
             .take()
@@ -95,7 +96,6 @@ impl App {
         if self.recording.is_some() {
             return self.take_recorded(snapshot, parts);
         }
-        let before = self.mode();
         let changed = self.mode.observe(&snapshot, now_seconds);
         self.history.record(now_seconds, &snapshot);
         self.live = Some(Picture {

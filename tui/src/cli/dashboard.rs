@@ -108,6 +108,8 @@ fn start(settings: Settings, colored: bool) -> Start {
 pub(super) fn pass_on(outcome: Outcome) -> Result<ExitCode, CliError> {
     match outcome {
         Outcome::Left => Ok(ExitCode::SUCCESS),
+        // As for any Rust program that panics.
+        Outcome::Failed => Ok(ExitCode::from(101)),
         Outcome::Signal(signal) => {
             emulate_default_handler(signal)
                 .map_err(|error| CliError::io("end by a signal", error))?;

@@ -270,7 +270,7 @@ pub const BINDINGS: &[Binding] = &[
         &[Key::Esc, Key::Backspace],
         "back",
         Action::Back,
-        ALL,
+        ALL & !PICKER,
         "back",
         "one level up: menu, zoom, site, filter, list of targets; never quits",
     )),

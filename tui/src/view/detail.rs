@@ -205,8 +205,7 @@ fn rows(app: &App, site: &Site, snapshot: &Snapshot, cells: usize) -> Vec<(&'sta
             units::percent(site.live_bytes.estimate, snapshot.live.bytes.estimate)
         ),
     )];
-    let until = app.travel.at_seconds();
-    let trend = app.history.trend(site, until);
+    let trend = app.history.trend(site, app.shown_until());
     if trend.len() > 1 {
         let room = cells.saturating_sub(NAME).min(trend.len());
         rows.push(("", text::sparkline(&trend, room)));

@@ -216,7 +216,11 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         super::centered(frame, area, vec![Line::styled(line, theme.dim())]);
         return;
     };
-    lines(frame, head, vec![heading(app, &lens, root, &rows)]);
+    lines(
+        frame,
+        head,
+        vec![heading(app, &lens, root, &rows, head.width)],
+    );
     let graph = graph(area);
     let visible = rows
         .iter()
@@ -283,7 +287,13 @@ fn whole(app: &App, metric: Metric, value: f64) -> String {
     }
 }
 
-fn heading(app: &App, lens: &Lens<'_>, root: &Placed, rows: &[Vec<Placed>]) -> Line<'static> {
+fn heading(
+    app: &App,
+    lens: &Lens<'_>,
+    root: &Placed,
+    rows: &[Vec<Placed>],
+    width: u16,
+) -> Line<'static> {
     let theme = app.theme;
     let metric = app.flame.metric;
     let all = lens.root();
@@ -327,6 +337,12 @@ fn heading(app: &App, lens: &Lens<'_>, root: &Placed, rows: &[Vec<Placed>]) -> L
     if !app.sites.runtime_frames {
         spans.push(Span::styled("  runtime frames are folded", theme.dim()));
     }
+    // What does not fit is left out whole, from the end.
+    let mut used = 0;
+    spans.retain(|span| {
+        used += span.width();
+        used <= usize::from(width)
+    });
     Line::from(spans)
 }
 

@@ -60,7 +60,6 @@ fn items(app: &App) -> Vec<Item> {
         .footer(scope)
         .filter(|row| match row.binding.action {
             Action::Open => !(app.screen == Screen::Picker && app.targets.is_empty()),
-            Action::Back => !(app.screen == Screen::Picker && app.popup.is_none()),
             Action::Restarted => app.successor.is_some(),
             Action::Now => app.travel.picture().is_some(),
             Action::Pause => app.recording.is_none(),
@@ -73,6 +72,7 @@ fn items(app: &App) -> Vec<Item> {
                 Action::Back if app.popup.is_none() => back_word(app),
                 Action::Help if scope == Scope::Help => "close",
                 Action::Open => open_word(app),
+                Action::Filter if app.screen == Screen::Sites => "filter",
                 Action::RuntimeFrames if app.sites.runtime_frames => "fold runtime",
                 _ => row.binding.footer,
             };

@@ -111,12 +111,16 @@ pub(crate) fn unwinder_name(unwinder: UnwinderKind) -> &'static str {
 /// What is told of a target, the most important first: what does not fit is left out.
 fn facts(snapshot: &Snapshot, mode: Mode) -> Vec<String> {
     let mut facts = Vec::new();
-    // A held picture and a quiet one are not drawn anew, so a running clock would lie.
+    // A held picture and a quiet one are not drawn anew, so a running clock would lie; of the past the
+    // mode says it.
     if let (Some(uptime), false) = (
         snapshot.target.uptime_seconds,
-        matches!(mode, Mode::Quiet | Mode::Paused(_)),
+        matches!(mode, Mode::Quiet | Mode::Paused(_) | Mode::Replay(_)),
     ) {
-        let ended = matches!(mode, Mode::Exited | Mode::Killed | Mode::Unknown);
+        let ended = matches!(
+            mode,
+            Mode::Exited | Mode::Killed | Mode::Restarted | Mode::Unknown
+        );
         let word = if ended { "lived" } else { "up" };
         facts.push(format!("{word} {}", units::whole_seconds(uptime)));
     }

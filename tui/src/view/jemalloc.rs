@@ -115,8 +115,13 @@ fn waterfall(app: &App, rows: &[Row], width: u16) -> Vec<Line<'static>> {
             RowKind::Sum => format!("= {name}"),
         }
     };
-    // Address space and limits would make the rest look like nothing.
-    let is_of_memory = |row: &Row| !matches!(row.name, "virtual" | "cgroup_limit" | "retained");
+    // Address space, limits, and what others use in the cgroup would make the rest look like nothing.
+    let is_of_memory = |row: &Row| {
+        !matches!(
+            row.name,
+            "virtual" | "retained" | "cgroup_current" | "cgroup_limit"
+        )
+    };
     let most = rows
         .iter()
         .filter(|row| is_of_memory(row))

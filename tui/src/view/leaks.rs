@@ -121,6 +121,13 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     }
 }
 
+fn ignored_words(count: usize) -> String {
+    match count {
+        1 => "1 finding is ignored".to_owned(),
+        count => format!("{count} findings are ignored"),
+    }
+}
+
 fn nothing(frame: &mut Frame, area: Rect, app: &App, healthy: usize, early: usize) {
     let theme = app.theme;
     let findings = app.parts().and_then(|parts| parts.findings.as_deref());
@@ -135,10 +142,7 @@ fn nothing(frame: &mut Frame, area: Rect, app: &App, healthy: usize, early: usiz
         )),
     ];
     if ignored > 0 {
-        text.push(Line::styled(
-            format!("{ignored} findings are ignored"),
-            theme.dim(),
-        ));
+        text.push(Line::styled(ignored_words(ignored), theme.dim()));
     }
     centered(frame, area, text);
 }
@@ -188,10 +192,7 @@ fn pane(app: &App, finding: &Finding, ignored: usize, width: u16) -> Vec<Line<'s
         }
     }
     if ignored > 0 {
-        out.push(Line::styled(
-            format!("{ignored} findings are ignored"),
-            theme.dim(),
-        ));
+        out.push(Line::styled(ignored_words(ignored), theme.dim()));
     }
     out.push(rule(
         "stack, innermost first",

@@ -196,13 +196,17 @@ fn ends(app: &App, start: f64, end: f64) -> (String, String) {
         let at = |seconds: f64| units::whole_seconds(seconds.max(0.0));
         return (at(start), at(end));
     }
-    let last = app.history.span().map_or(end, |(_, last)| last);
+    let is_held = app.is_paused() && app.travel.picture().is_none();
+    let last = match app.history.span() {
+        Some((_, last)) if !is_held => last,
+        _ => end,
+    };
     let ago = |at: f64| format!("-{}", chart::span(last - at));
     let is_live = app
         .snapshot()
         .is_some_and(|snapshot| snapshot.target.state == TargetState::Live);
     let now = match (last - end < 1.0, is_live) {
-        (true, true) if app.is_paused() => "held".to_owned(),
+        (true, true) if is_held => "held".to_owned(),
         (true, true) => "now".to_owned(),
         (true, false) => "end".to_owned(),
         (false, _) => ago(end),

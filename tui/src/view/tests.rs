@@ -44,8 +44,13 @@ fn later(seconds: f64) -> Snapshot {
 
 /// A dashboard that has watched for 40 seconds.
 fn watching(size: (u16, u16)) -> App {
+    watching_since(size, 0)
+}
+
+/// A dashboard that has watched from some second to the fortieth.
+fn watching_since(size: (u16, u16), first: u32) -> App {
     let mut app = app(size);
-    for second in 0..=40 {
+    for second in first..=40 {
         let snapshot = later(f64::from(second));
         let parts = sample::parts(&snapshot);
         app.update(Update::Snapshot(Arc::new(snapshot)), f64::from(second));

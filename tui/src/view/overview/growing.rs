@@ -88,7 +88,7 @@ pub(super) fn render(frame: &mut Frame, plan: &Plan, app: &App, picture: &Pictur
             let [growth, live] = row;
             let direction = figures::direction(site.growth_bytes_per_second.as_ref());
             let trend = if trend_cells > 0 {
-                let values = app.history.trend(site, app.travel.at_seconds());
+                let values = app.history.trend(site, app.shown_until());
                 format!("{}  ", text::sparkline(&values, trend_cells))
             } else {
                 String::new()
