@@ -354,9 +354,10 @@ fn every_key_does_something_in_each_view_that_lists_it() {
         for row in rows.rows().iter().filter(|row| row.binding.holds_in(scope)) {
             for key in &row.keys {
                 // Also from the middle of lists, from a moment in the past, and where a search was made.
-                let lead: [&[Key]; 6] = [
+                let lead: [&[Key]; 7] = [
                     &[],
                     &[Key::Down],
+                    &[Key::Down, Key::Enter],
                     &[Key::Down, Key::Right],
                     &[Key::Char('-'), Key::Left, Key::Left],
                     &[
