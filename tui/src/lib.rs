@@ -19,6 +19,7 @@
 
 use std::process::ExitCode;
 
+pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod demo;
