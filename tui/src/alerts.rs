@@ -18,6 +18,7 @@
 //! Thresholds are in MB of 10^6 bytes, shares in percent.
 
 mod alert;
+#[cfg(feature = "serve")]
 mod channels;
 mod condition;
 mod engine;
@@ -32,6 +33,7 @@ pub use alert::{
     Alert, Category, Change, Component, Evidence, Notice, Notification, Severity, SiteEvidence,
     TargetName, rfc3339,
 };
+#[cfg(feature = "serve")]
 pub use channels::{
     Alertmanager, AlertmanagerSettings, Channel, Delivery, Failure, Http, HttpError, Log, Queue,
     Retry, Sink, Stdout, Webhook,

@@ -14,12 +14,15 @@ use clap::{Parser, Subcommand};
 use crate::theme::ColorChoice;
 
 mod advise;
+mod check_config;
 mod dashboard;
+#[cfg(feature = "demo")]
 mod demo;
 mod diff;
 mod doctor;
 mod error;
 mod export;
+mod gen_config;
 mod leaks;
 mod list;
 mod memory;
@@ -75,7 +78,12 @@ enum Subcommands {
     Run(run::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
+    /// Checks a configuration of `serve`: every error with its line and column
+    CheckConfig(check_config::Args),
+    /// Prints a configuration of `serve` with every key, explained
+    GenConfig(gen_config::Args),
     /// Starts a bundled service with one leak, and shows it
+    #[cfg(feature = "demo")]
     Demo(demo::Args),
     /// Checks what can keep a target from being seen or read well
     Doctor(doctor::Args),
@@ -84,6 +92,7 @@ enum Subcommands {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "demo")]
     if demo::is_service() {
         return finish(demo::serve(), ColorChoice::Never, true);
     }
@@ -132,6 +141,9 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
             run::run(&args, &mut Output::stderr(colored))
         }
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
+        Some(Subcommands::CheckConfig(args)) => check_config::run(&args, &mut out),
+        Some(Subcommands::GenConfig(args)) => gen_config::run(&args, &mut out),
+        #[cfg(feature = "demo")]
         Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
     }
@@ -162,8 +174,20 @@ mod tests {
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
         for command in [
-            "list", "prune", "top", "leaks", "memory", "advise", "export", "diff", "record", "run",
-            "set", "demo", "doctor",
+            "list",
+            "prune",
+            "top",
+            "leaks",
+            "memory",
+            "advise",
+            "export",
+            "diff",
+            "record",
+            "run",
+            "set",
+            "check-config",
+            "gen-config",
+            "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }
