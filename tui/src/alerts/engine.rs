@@ -1,9 +1,9 @@
 //! Which alerts are active, and what is said about them when.
 //!
 //! An alert is *active* from the moment its condition holds until it is clearly over. What is *said*
-//! follows behind: changes of one target wait a little for each other and make one notification (a
-//! critical one does not wait), and an alert that was spoken of stays unmentioned for the cooldown unless
-//! it gets worse than was said. So a value that flaps gives at most one firing (and each of the two
+//! follows behind: changes of one target wait a little for each other and for evidence, and make one
+//! notification (a critical one does not wait for others), and an alert that was spoken of stays
+//! unmentioned for the cooldown unless it gets worse than was said. So a value that flaps gives at most one firing (and each of the two
 //! escalations) and their end per cooldown, however often it crosses its threshold.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    alert::{Alert, Change, Evidence, Notice, Notification, Severity, TargetName},
+    alert::{Alert, Change, Evidence, Notice, Notification, Severity, SiteEvidence, TargetName},
     condition::{Condition, Position},
     reading::Reading,
     rules::{Measurement, Rule, Rules},
@@ -25,6 +25,9 @@ use super::{
 const SCHEMA_VERSION: u32 = 1;
 /// Conditions of one target.
 const ENTRIES_MAX: usize = 256;
+/// Evidence is good for so long.
+const EVIDENCE_FRESH: Duration = Duration::from_secs(30);
+
 /// A moment on both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -43,6 +46,9 @@ pub struct Timing {
     pub resolve_after: Duration,
     /// How long changes of one target wait for each other.
     pub group_wait: Duration,
+    /// How long a notification waits for evidence to be gathered; a critical one for the group's time
+    /// only.
+    pub evidence_wait: Duration,
     /// By what share of the threshold a value has to leave it.
     pub hysteresis: f64,
     /// Alerts that are remembered after their end.
@@ -55,6 +61,7 @@ impl Default for Timing {
             cooldown: Duration::from_secs(300),
             resolve_after: Duration::from_secs(30),
             group_wait: Duration::from_secs(5),
+            evidence_wait: Duration::ZERO,
             hysteresis: 0.05,
             history: 1_000,
         }
@@ -129,12 +136,24 @@ impl Entry {
     }
 }
 
+/// Gathered for one target.
+#[derive(Clone, Debug)]
+struct Gathered {
+    at: Duration,
+    sites: Vec<SiteEvidence>,
+    snapshot: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Target {
-    name: TargetName,
+    /// As of the last look.
+    reading: Reading,
     entries: BTreeMap<String, Entry>,
     /// Since when there is something to say.
     wanting: Option<Duration>,
+    /// When evidence was last asked for.
+    asked: Option<Duration>,
+    gathered: Option<Gathered>,
 }
 
 /// The alerts of all targets.
@@ -144,6 +163,7 @@ pub struct Engine {
     timing: Timing,
     targets: BTreeMap<String, Target>,
     history: VecDeque<Alert>,
+    changes: u64,
 }
 
 impl Engine {
@@ -162,33 +182,79 @@ impl Engine {
         (self.rules, self.timing) = (rules, timing);
     }
 
-    /// One look at one target; what there is to say about it now, if anything.
-    pub fn observe(&mut self, now: Now, reading: &Reading) -> Option<Notification> {
+    /// One look at one target.
+    pub fn observe(&mut self, now: Now, reading: Reading) {
         let target = self
             .targets
             .entry(reading.target.region.clone())
             .or_default();
-        target.name.clone_from(&reading.target);
-        let measured = self.rules.measure(reading, self.timing.hysteresis);
-        let mut ended = target.step(now, &measured, reading, &self.timing);
-        let notification = target.speak(now, &self.timing);
+        target.reading = reading;
+        let before = target.levels();
+        let mut ended = target.step(now, &self.rules, &self.timing);
+        if target.levels() != before {
+            self.changes += 1;
+        }
+        // What waits does so from now on.
+        let wants = |entry: &Entry| entry.wants(now.monotonic, self.timing.cooldown).is_some();
+        if target.wanting.is_none() && target.entries.values().any(wants) {
+            target.wanting = Some(now.monotonic);
+        }
         self.remember(&mut ended);
-        notification
     }
 
-    /// The target is gone: what is active ends, and that is said.
+    /// The targets whose evidence is to be gathered now, by region; each is named once.
+    pub fn wanting_evidence(&mut self, now: Now) -> Vec<String> {
+        let timing = self.timing;
+        let wanting = self.targets.iter_mut().filter_map(|(region, target)| {
+            let is_due = target.wants_evidence(now.monotonic, &timing);
+            is_due.then(|| {
+                target.asked = Some(now.monotonic);
+                region.clone()
+            })
+        });
+        wanting.collect()
+    }
+
+    /// Evidence for what is active of a target.
+    pub fn give_evidence(
+        &mut self,
+        now: Now,
+        region: &str,
+        sites: Vec<SiteEvidence>,
+        snapshot: Option<String>,
+    ) {
+        if let Some(target) = self.targets.get_mut(region) {
+            target.gathered = Some(Gathered {
+                at: now.monotonic,
+                sites,
+                snapshot,
+            });
+            target.describe(now, &self.rules, &self.timing);
+        }
+    }
+
+    /// What there is to say now: at most one notification a target.
+    pub fn speak(&mut self, now: Now) -> Vec<Notification> {
+        let timing = self.timing;
+        let targets = self.targets.values_mut();
+        targets
+            .filter_map(|target| target.speak(now, &timing))
+            .collect()
+    }
+
+    /// The target is gone: what is active ends, and that is said at once.
     pub fn forget(&mut self, now: Now, region: &str) -> Option<Notification> {
         let mut target = self.targets.remove(region)?;
         let mut ended = Vec::new();
         for entry in target.entries.values_mut() {
             if let Some(mut alert) = entry.alert.take() {
                 alert.resolved = Some(now.unix);
-                alert.summary = words::gone(entry.rule, &target.name);
+                alert.summary = words::gone(entry.rule, &target.reading.target);
                 ended.push(alert.clone());
                 entry.ended = entry.told.then_some(alert);
             }
         }
-        target.wanting = None;
+        self.changes += u64::from(!ended.is_empty());
         let at_once = Timing {
             group_wait: Duration::ZERO,
             ..self.timing
@@ -196,6 +262,12 @@ impl Engine {
         let notification = target.speak(now, &at_once);
         self.remember(&mut ended);
         notification
+    }
+
+    /// Rises whenever an alert begins, ends or gets another severity.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// What is active, the worst first and then the oldest.
@@ -251,19 +323,19 @@ fn id_of(made: &Measurement<'_>, target: &TargetName) -> String {
 }
 
 impl Target {
+    /// The severities in force.
+    fn levels(&self) -> Vec<(String, Severity)> {
+        let entries = self.entries.iter();
+        entries
+            .filter_map(|(id, entry)| Some((id.clone(), entry.alert.as_ref()?.severity)))
+            .collect()
+    }
+
     /// Moves every condition on; returns what ended.
-    fn step(
-        &mut self,
-        now: Now,
-        measured: &[Measurement<'_>],
-        reading: &Reading,
-        timing: &Timing,
-    ) -> Vec<Alert> {
-        let mut by_id: BTreeMap<String, &Measurement<'_>> = BTreeMap::new();
-        for made in measured {
-            by_id.insert(id_of(made, &self.name), made);
-        }
-        for (id, made) in &by_id {
+    fn step(&mut self, now: Now, rules: &Rules, timing: &Timing) -> Vec<Alert> {
+        let reading = self.reading.clone();
+        let measured = by_id(rules, timing, &reading);
+        for (id, made) in &measured {
             let worth = made.position.reached.is_some() && self.entries.len() < ENTRIES_MAX;
             if worth && !self.entries.contains_key(id) {
                 self.entries.insert(id.clone(), Entry::new(made.rule));
@@ -271,54 +343,79 @@ impl Target {
         }
         let mut ended = Vec::new();
         for (id, entry) in &mut self.entries {
-            let made = by_id.get(id).copied();
+            let made = measured.get(id);
             let (position, hold) = made.map_or((Position::default(), Duration::ZERO), |made| {
                 (made.position, made.hold)
             });
             entry
                 .condition
                 .step(now.monotonic, position, hold, timing.resolve_after);
-            match (entry.condition.level(), made) {
-                (Some(severity), Some(made)) => {
-                    let began = entry.alert.as_ref().map(|alert| alert.since);
-                    entry.ended = None;
-                    entry.alert = Some(describe(
-                        id,
-                        made,
-                        severity,
-                        began.unwrap_or(now.unix),
-                        reading,
-                    ));
-                }
-                // Not measured just now, and not over: it stands as it was.
-                (Some(_), None) => {}
-                (None, made) => {
-                    if let Some(mut alert) = entry.alert.take() {
-                        alert.resolved = Some(now.unix);
-                        alert.summary = words::ended(entry.rule, made, &self.name);
-                        if let Some(made) = made {
-                            alert.value = made.value;
-                        }
-                        ended.push(alert.clone());
-                        entry.ended = entry.told.then_some(alert);
-                    }
-                }
+            if entry.condition.level().is_none()
+                && let Some(mut alert) = entry.alert.take()
+            {
+                alert.resolved = Some(now.unix);
+                alert.summary = words::ended(entry.rule, made, &reading.target);
+                alert.value = made.map_or(alert.value, |made| made.value);
+                ended.push(alert.clone());
+                entry.ended = entry.told.then_some(alert);
             }
         }
+        self.describe(now, rules, timing);
         self.entries
             .retain(|_, entry| !entry.is_idle(now.monotonic, timing.cooldown));
         ended
+    }
+
+    /// Puts what is active into words, as of the last look.
+    fn describe(&mut self, now: Now, rules: &Rules, timing: &Timing) {
+        let is_active = |entry: &Entry| entry.condition.level().is_some();
+        if !self.entries.values().any(is_active) {
+            return;
+        }
+        let mut reading = self.reading.clone();
+        if let Some(gathered) = &self.gathered {
+            if !gathered.sites.is_empty() {
+                reading.sites.clone_from(&gathered.sites);
+            }
+            reading.snapshot.clone_from(&gathered.snapshot);
+        }
+        let measured = by_id(rules, timing, &reading);
+        for (id, entry) in &mut self.entries {
+            // What is not measured just now and not over stands as it was.
+            if let (Some(severity), Some(made)) = (entry.condition.level(), measured.get(id)) {
+                let began = entry.alert.as_ref().map(|alert| alert.since);
+                let since = began.unwrap_or(now.unix);
+                entry.ended = None;
+                entry.alert = Some(describe(id, made, severity, since, &reading));
+            }
+        }
+    }
+
+    fn wants_evidence(&self, now: Duration, timing: &Timing) -> bool {
+        let is_recent = |at: Option<Duration>| {
+            at.is_some_and(|at| now.saturating_sub(at) < EVIDENCE_FRESH.max(timing.evidence_wait))
+        };
+        if timing.evidence_wait.is_zero() || is_recent(self.asked) {
+            return false;
+        }
+        let mut wants = self.entries.values().filter_map(|entry| {
+            let change = entry.wants(now, timing.cooldown)?;
+            Some(change != Change::Resolved)
+        });
+        wants.any(|wants| wants)
     }
 
     /// What there is to say, when it has waited long enough for more to come.
     fn speak(&mut self, now: Now, timing: &Timing) -> Option<Notification> {
         let mut wanted = false;
         let mut urgent = false;
+        let mut begins = false;
         for entry in self.entries.values() {
             let Some(change) = entry.wants(now.monotonic, timing.cooldown) else {
                 continue;
             };
             wanted = true;
+            begins |= change != Change::Resolved;
             let critical = entry
                 .alert
                 .as_ref()
@@ -330,7 +427,18 @@ impl Target {
             return None;
         }
         let since = *self.wanting.get_or_insert(now.monotonic);
-        if !urgent && now.monotonic.saturating_sub(since) < timing.group_wait {
+        let waited = now.monotonic.saturating_sub(since);
+        let is_gathered = self
+            .gathered
+            .as_ref()
+            .is_some_and(|of| now.monotonic.saturating_sub(of.at) < EVIDENCE_FRESH);
+        let patience = match (urgent, begins && !is_gathered) {
+            (true, false) => Duration::ZERO,
+            (true, true) => timing.group_wait.min(timing.evidence_wait),
+            (false, false) => timing.group_wait,
+            (false, true) => timing.group_wait.max(timing.evidence_wait),
+        };
+        if waited < patience {
             return None;
         }
         self.wanting = None;
@@ -362,11 +470,22 @@ impl Target {
             schema_version: SCHEMA_VERSION,
             status: if over { "resolved" } else { "firing" },
             time: now.unix,
-            target: self.name.clone(),
+            target: self.reading.target.clone(),
             text: words::text(&alerts),
             alerts,
         })
     }
+}
+
+fn by_id<'a>(
+    rules: &Rules,
+    timing: &Timing,
+    reading: &'a Reading,
+) -> BTreeMap<String, Measurement<'a>> {
+    let measured = rules.measure(reading, timing.hysteresis).into_iter();
+    measured
+        .map(|made| (id_of(&made, &reading.target), made))
+        .collect()
 }
 
 fn describe(

@@ -27,6 +27,7 @@ fn timing() -> Timing {
         cooldown: Duration::from_secs(300),
         resolve_after: Duration::from_secs(30),
         group_wait: Duration::from_secs(5),
+        evidence_wait: Duration::ZERO,
         hysteresis: 0.05,
         history: 20,
     }
@@ -51,8 +52,8 @@ fn reading(megabytes: f64) -> Reading {
     }
 }
 
-fn changes(notification: Option<Notification>) -> Vec<(Rule, Change, Severity)> {
-    notification
+fn changes(notifications: impl IntoIterator<Item = Notification>) -> Vec<(Rule, Change, Severity)> {
+    notifications
         .into_iter()
         .flat_map(|of| of.alerts)
         .map(|notice| (notice.alert.rule, notice.change, notice.alert.severity))
@@ -67,8 +68,8 @@ fn run(
 ) -> Vec<(u64, Change, Severity)> {
     let mut said = Vec::new();
     for second in seconds {
-        let notification = engine.observe(at(second), &reading(megabytes(second)));
-        for (_, change, severity) in changes(notification) {
+        engine.observe(at(second), reading(megabytes(second)));
+        for (_, change, severity) in changes(engine.speak(at(second))) {
             said.push((second, change, severity));
         }
     }
@@ -164,14 +165,16 @@ fn a_value_that_flaps_does_not_spam() {
 fn rules_of_one_target_go_out_together() {
     let mut engine = Engine::new(rules(), timing());
     let mut seen = reading(710.0);
-    assert_eq!(changes(engine.observe(at(0), &seen)), []);
+    engine.observe(at(0), seen.clone());
+    assert_eq!(changes(engine.speak(at(0))), []);
     seen.live = Estimate {
         estimate: 680.0 * MB,
         low: 640.0 * MB,
         high: 720.0 * MB,
     };
-    assert_eq!(changes(engine.observe(at(3), &seen)), []);
-    let notification = engine.observe(at(5), &seen).unwrap();
+    engine.observe(at(3), seen.clone());
+    assert_eq!(changes(engine.speak(at(3))), []);
+    let notification = engine.speak(at(5)).remove(0);
     assert_eq!(notification.status, "firing");
     let live = &notification.alerts[1].alert;
     assert_eq!((live.rule, live.severity), (Rule::Live, Warning));
@@ -204,8 +207,9 @@ fn a_leak_is_named_with_its_evidence_and_what_to_do() {
         },
         evidence: vec!["None of 900 samples died.".to_owned()],
     });
-    engine.observe(at(0), &seen);
-    let notification = engine.observe(at(5), &seen).unwrap();
+    engine.observe(at(0), seen.clone());
+    assert!(engine.speak(at(0)).is_empty());
+    let notification = engine.speak(at(5)).remove(0);
     let alert = &notification.alerts[0].alert;
     assert!(
         alert
@@ -229,13 +233,52 @@ fn a_leak_is_named_with_its_evidence_and_what_to_do() {
     // Found to be none after all.
     seen.verdicts.clear();
     for second in 6..60 {
-        if let Some(notification) = engine.observe(at(second), &seen) {
+        engine.observe(at(second), seen.clone());
+        if let Some(notification) = engine.speak(at(second)).pop() {
             assert_eq!(notification.status, "resolved");
             assert!(notification.text.starts_with("RESOLVED"));
             return;
         }
     }
     panic!("not resolved");
+}
+
+#[test]
+fn what_begins_waits_for_its_evidence_but_not_for_ever() {
+    let patient = Timing {
+        evidence_wait: Duration::from_secs(20),
+        ..timing()
+    };
+    let mut engine = Engine::new(rules(), patient);
+    engine.observe(at(0), reading(710.0));
+    let region = reading(0.0).target.region;
+    assert_eq!(engine.wanting_evidence(at(0)), [region.clone()]);
+    assert!(engine.wanting_evidence(at(1)).is_empty(), "asked once");
+    assert!(engine.speak(at(10)).is_empty());
+    let site = SiteEvidence {
+        function: "shop::grow".to_owned(),
+        file: None,
+        line: None,
+        live_bytes: Estimate::default(),
+        growth_bytes_per_second: None,
+    };
+    let path = "/var/lib/snapshot.pb.gz".to_owned();
+    engine.give_evidence(at(11), &region, vec![site], Some(path.clone()));
+    let notification = engine.speak(at(11)).remove(0);
+    let alert = &notification.alerts[0].alert;
+    assert_eq!(alert.evidence.sites[0].function, "shop::grow");
+    assert_eq!(alert.evidence.snapshot, Some(path));
+    assert!(alert.recommendations[0].contains("shop::grow"));
+    // Nobody gathers any.
+    let mut engine = Engine::new(rules(), patient);
+    engine.observe(at(0), reading(710.0));
+    assert!(engine.speak(at(19)).is_empty());
+    assert_eq!(engine.speak(at(20)).len(), 1);
+    // A critical one waits for as long as for others, at most.
+    let mut engine = Engine::new(rules(), patient);
+    engine.observe(at(0), reading(800.0));
+    assert!(engine.speak(at(4)).is_empty());
+    assert_eq!(engine.speak(at(5)).len(), 1);
 }
 
 #[test]
@@ -276,8 +319,8 @@ proptest! {
         for (pause, megabytes) in steps {
             second += pause;
             values.push((second, megabytes));
-            let notification = engine.observe(at(second), &reading(megabytes));
-            said.extend(changes(notification).into_iter().map(|(_, change, of)| (second, change, of)));
+            engine.observe(at(second), reading(megabytes));
+            said.extend(changes(engine.speak(at(second))).into_iter().map(|(_, change, of)| (second, change, of)));
             // The level in force is never above what was reached, nor below what holds now.
             let active = engine.active(at(second));
             let reached = values.iter().rev().map(|(_, value)| *value).fold(0.0, f64::max);
@@ -294,8 +337,8 @@ proptest! {
         }
         for _ in 0..100 {
             second += 10;
-            let notification = engine.observe(at(second), &reading(0.0));
-            said.extend(changes(notification).into_iter().map(|(_, change, of)| (second, change, of)));
+            engine.observe(at(second), reading(0.0));
+            said.extend(changes(engine.speak(at(second))).into_iter().map(|(_, change, of)| (second, change, of)));
         }
         let mut begun = false;
         for (when, change, _) in &said {
@@ -324,10 +367,11 @@ proptest! {
         values in prop::collection::vec(620.0_f64..649.0, 1..200),
     ) {
         let mut engine = Engine::new(rules(), timing());
-        engine.observe(at(0), &reading(655.0));
+        engine.observe(at(0), reading(655.0));
         for (second, megabytes) in values.into_iter().enumerate() {
-            let notification = engine.observe(at(second as u64 * 10), &reading(megabytes));
-            for (_, change, severity) in changes(notification) {
+            let now = at(second as u64 * 10);
+            engine.observe(now, reading(megabytes));
+            for (_, change, severity) in changes(engine.speak(now)) {
                 prop_assert!(change != Resolved);
                 prop_assert_eq!(severity, Warning);
             }

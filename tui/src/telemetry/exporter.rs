@@ -39,12 +39,7 @@ pub trait Source: Send + Sync {
 
     /// Profiles of the targets. May take its time.
     #[cfg(feature = "otlp-profiles")]
-    fn captures(
-        &self,
-    ) -> Vec<(
-        super::TargetIdentity,
-        Arc<riptide_reader::export::Capture>,
-    )>;
+    fn captures(&self) -> Vec<(super::TargetIdentity, Arc<riptide_reader::export::Capture>)>;
 }
 
 /// What became of the exports of one signal.

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::{
 
 use super::{
     resource::{
-        TargetIdentity, attribute, list, map, nanoseconds, number, integer, resource, scope, text,
+        TargetIdentity, attribute, integer, list, map, nanoseconds, number, resource, scope, text,
     },
     settings::Settings,
 };
@@ -67,10 +67,17 @@ fn record(notice: &Notice, time_unix_nano: u64) -> LogRecord {
         attribute("alert.threshold", number(alert.threshold)),
         attribute("alert.recommendations", texts(&alert.recommendations)),
         attribute("alert.evidence", texts(&evidence.statements)),
-        attribute("alert.sites", list(evidence.sites.iter().map(site).collect())),
+        attribute(
+            "alert.sites",
+            list(evidence.sites.iter().map(site).collect()),
+        ),
     ];
-    let low = evidence.low.map(|low| attribute("alert.value.low", number(low)));
-    let high = evidence.high.map(|high| attribute("alert.value.high", number(high)));
+    let low = evidence
+        .low
+        .map(|low| attribute("alert.value.low", number(low)));
+    let high = evidence
+        .high
+        .map(|high| attribute("alert.value.high", number(high)));
     let snapshot = evidence.snapshot.as_ref();
     let snapshot = snapshot.map(|path| attribute("alert.snapshot", text(path)));
     attributes.extend(low.into_iter().chain(high).chain(snapshot));
@@ -96,7 +103,10 @@ fn site(site: &SiteEvidence) -> opentelemetry_proto::tonic::common::v1::AnyValue
     fields.push(attribute("live_bytes.low", number(site.live_bytes.low)));
     fields.push(attribute("live_bytes.high", number(site.live_bytes.high)));
     if let Some(growth) = site.growth_bytes_per_second {
-        fields.push(attribute("growth_bytes_per_second", number(growth.estimate)));
+        fields.push(attribute(
+            "growth_bytes_per_second",
+            number(growth.estimate),
+        ));
     }
     map(fields)
 }

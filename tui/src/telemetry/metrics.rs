@@ -122,7 +122,11 @@ impl Points {
         buckets: &Buckets,
         scale: f64,
     ) -> Metric {
-        let counts: Vec<u64> = buckets.counts.iter().map(|count| count.round() as u64).collect();
+        let counts: Vec<u64> = buckets
+            .counts
+            .iter()
+            .map(|count| count.round() as u64)
+            .collect();
         let bounds = (0..BUCKETS - 1).map(|power| scale * (1_u64 << power) as f64);
         let point = HistogramDataPoint {
             attributes: self.attributes.clone(),
@@ -169,10 +173,30 @@ fn of_target(target: &TargetFigures) -> Vec<Metric> {
     let (bytes, objects) = (figures.live.bytes, figures.live.objects);
     let mut metrics = Vec::new();
     for (name, unit, description, value) in [
-        ("riptide.live", "By", "Live requested bytes, estimated", bytes.estimate),
-        ("riptide.live.low", "By", "Lower end of the 95 % interval of riptide.live", bytes.low),
-        ("riptide.live.high", "By", "Upper end of the 95 % interval of riptide.live", bytes.high),
-        ("riptide.live.objects", "{object}", "Live blocks, estimated", objects.estimate),
+        (
+            "riptide.live",
+            "By",
+            "Live requested bytes, estimated",
+            bytes.estimate,
+        ),
+        (
+            "riptide.live.low",
+            "By",
+            "Lower end of the 95 % interval of riptide.live",
+            bytes.low,
+        ),
+        (
+            "riptide.live.high",
+            "By",
+            "Upper end of the 95 % interval of riptide.live",
+            bytes.high,
+        ),
+        (
+            "riptide.live.objects",
+            "{object}",
+            "Live blocks, estimated",
+            objects.estimate,
+        ),
         (
             "riptide.sampling.cost",
             "1",
@@ -185,30 +209,75 @@ fn of_target(target: &TargetFigures) -> Vec<Metric> {
     let growth = figures.rates.growth_bytes_per_second;
     metrics.extend(growth.map(|growth| {
         let value = Value::AsDouble(growth.estimate);
-        points.gauge("riptide.growth", "By/s", "Growth of the live heap, estimated", value)
+        points.gauge(
+            "riptide.growth",
+            "By/s",
+            "Growth of the live heap, estimated",
+            value,
+        )
     }));
     let memory = &figures.memory;
     for (name, description, value) in [
         ("riptide.rss", "Resident set size", memory.rss),
-        ("riptide.virtual", "Virtual size without the allocator's reserved range", memory.r#virtual),
-        ("riptide.jemalloc.allocated", "jemalloc stats.allocated", memory.allocated),
-        ("riptide.jemalloc.active", "jemalloc stats.active", memory.active),
-        ("riptide.jemalloc.resident", "jemalloc stats.resident", memory.resident),
-        ("riptide.jemalloc.retained", "jemalloc stats.retained", memory.retained),
-        ("riptide.jemalloc.metadata", "jemalloc stats.metadata", memory.metadata),
-        ("riptide.cgroup.limit", "Limit of the memory cgroup", memory.cgroup_limit),
-        ("riptide.cgroup.usage", "Usage of the memory cgroup", memory.cgroup_usage),
+        (
+            "riptide.virtual",
+            "Virtual size without the allocator's reserved range",
+            memory.r#virtual,
+        ),
+        (
+            "riptide.jemalloc.allocated",
+            "jemalloc stats.allocated",
+            memory.allocated,
+        ),
+        (
+            "riptide.jemalloc.active",
+            "jemalloc stats.active",
+            memory.active,
+        ),
+        (
+            "riptide.jemalloc.resident",
+            "jemalloc stats.resident",
+            memory.resident,
+        ),
+        (
+            "riptide.jemalloc.retained",
+            "jemalloc stats.retained",
+            memory.retained,
+        ),
+        (
+            "riptide.jemalloc.metadata",
+            "jemalloc stats.metadata",
+            memory.metadata,
+        ),
+        (
+            "riptide.cgroup.limit",
+            "Limit of the memory cgroup",
+            memory.cgroup_limit,
+        ),
+        (
+            "riptide.cgroup.usage",
+            "Usage of the memory cgroup",
+            memory.cgroup_usage,
+        ),
     ] {
         metrics.extend(value.map(|value| points.gauge(name, "By", description, whole(value))));
     }
     metrics.push(lost(&points, figures));
     metrics.push(points.histogram(
-        ("riptide.allocation.size", "By", "Requested sizes of allocated blocks, estimated"),
+        (
+            "riptide.allocation.size",
+            "By",
+            "Requested sizes of allocated blocks, estimated",
+        ),
         &target.shapes.sizes_bytes,
         1.0,
     ));
     metrics.push(points.histogram(
-        ("riptide.allocation.lifetime", "s", "Lifetimes of freed blocks, estimated"),
+        (
+            "riptide.allocation.lifetime",
+            "s",
+            "Lifetimes of freed blocks, estimated",
+        ),
         &target.shapes.lifetimes_ms,
         0.001,
     ));
@@ -251,7 +320,12 @@ fn of_server(server: &ServerFigures, now: SystemTime) -> Vec<Metric> {
     });
     let data_points = alerts.collect();
     vec![
-        points.gauge("riptide.targets", "{target}", "Targets followed", whole(server.targets)),
+        points.gauge(
+            "riptide.targets",
+            "{target}",
+            "Targets followed",
+            whole(server.targets),
+        ),
         metric(
             "riptide.alerts.active",
             "{alert}",

@@ -181,25 +181,28 @@ impl Dictionary {
         let key = self.string("process.executable.build_id.gnu");
         let mapping_table = std::mem::take(&mut self.mappings.entries)
             .into_iter()
-            .map(|(memory_start, memory_limit, file_offset, filename_strindex, build_id)| {
-                let mut attribute_indices = Vec::new();
-                if !build_id.is_empty() {
-                    let hex: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
-                    attribute_indices.push(i32::try_from(attribute_table.len()).unwrap_or(0));
-                    attribute_table.push(KeyValueAndUnit {
-                        key_strindex: key,
-                        value: Some(text(hex)),
-                        unit_strindex: 0,
-                    });
-                }
-                Mapping {
-                    memory_start,
-                    memory_limit,
-                    file_offset,
-                    filename_strindex,
-                    attribute_indices,
-                }
-            })
+            .map(
+                |(memory_start, memory_limit, file_offset, filename_strindex, build_id)| {
+                    let mut attribute_indices = Vec::new();
+                    if !build_id.is_empty() {
+                        let hex: String =
+                            build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+                        attribute_indices.push(i32::try_from(attribute_table.len()).unwrap_or(0));
+                        attribute_table.push(KeyValueAndUnit {
+                            key_strindex: key,
+                            value: Some(text(hex)),
+                            unit_strindex: 0,
+                        });
+                    }
+                    Mapping {
+                        memory_start,
+                        memory_limit,
+                        file_offset,
+                        filename_strindex,
+                        attribute_indices,
+                    }
+                },
+            )
             .collect();
         let functions = self.functions.entries.into_iter();
         let locations = self.locations.entries.into_iter();
@@ -210,11 +213,14 @@ impl Dictionary {
                 .map(|(mapping_index, address, lines)| Location {
                     mapping_index,
                     address,
-                    lines: lines.into_iter().map(|(function_index, line)| Line {
-                        function_index,
-                        line,
-                        column: 0,
-                    }).collect(),
+                    lines: lines
+                        .into_iter()
+                        .map(|(function_index, line)| Line {
+                            function_index,
+                            line,
+                            column: 0,
+                        })
+                        .collect(),
                     ..Location::default()
                 })
                 .collect(),

@@ -85,7 +85,9 @@ struct Reading<'a, Firm, Variable> {
 
 impl<Firm: Fn(&str) -> bool, Variable: Fn(&str) -> Option<String>> Reading<'_, Firm, Variable> {
     fn settings(&mut self, with_logs: bool) -> Settings {
-        let off = self.get("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let off = self
+            .get("OTEL_SDK_DISABLED")
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let config = self.config;
         let mut attributes = BTreeMap::new();
         if let Some(text) = self.get("OTEL_RESOURCE_ATTRIBUTES") {
@@ -156,7 +158,10 @@ impl<Firm: Fn(&str) -> bool, Variable: Fn(&str) -> Option<String>> Reading<'_, F
         let headers = match self.either(signal, "HEADERS").filter(|_| !firm_headers) {
             Some((name, text, _)) => self.pairs(&name, &text),
             None => {
-                let pairs = config.headers.iter().filter_map(|text| text.split_once('='));
+                let pairs = config
+                    .headers
+                    .iter()
+                    .filter_map(|text| text.split_once('='));
                 pairs
                     .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
                     .collect()
@@ -295,7 +300,10 @@ mod tests {
             &[],
             &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
         );
-        assert_eq!(read.metrics.unwrap().url, "http://localhost:4318/v1/metrics");
+        assert_eq!(
+            read.metrics.unwrap().url,
+            "http://localhost:4318/v1/metrics"
+        );
         assert_eq!(read.logs.unwrap().url, "http://localhost:4318/v1/logs");
     }
 
@@ -306,7 +314,10 @@ mod tests {
             &[],
             &[
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
-                ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://other:4318/custom"),
+                (
+                    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+                    "http://other:4318/custom",
+                ),
             ],
         );
         let metrics = read.metrics.unwrap();
@@ -314,7 +325,10 @@ mod tests {
         assert_eq!(metrics.protocol, Protocol::Grpc);
         let logs = read.logs.unwrap();
         assert_eq!(logs.protocol, Protocol::Http);
-        assert_eq!(logs.url, "http://other:4318/custom", "an own endpoint is whole");
+        assert_eq!(
+            logs.url, "http://other:4318/custom",
+            "an own endpoint is whole"
+        );
     }
 
     #[test]
@@ -331,18 +345,31 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "2000"),
             ("OTEL_SERVICE_NAME", "env"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=prod,service.name=no"),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "deployment.environment=prod,service.name=no",
+            ),
         ];
         let read = settings(&config, &[], &variables);
         let metrics = read.metrics.unwrap();
         assert_eq!(metrics.url, "https://env:4317");
         assert_eq!(metrics.timeout, Duration::from_millis(1_500));
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(metrics.headers, [pair("api-key", "s ecret"), pair("x", "y")]);
+        assert_eq!(
+            metrics.headers,
+            [pair("api-key", "s ecret"), pair("x", "y")]
+        );
         assert_eq!(read.interval, Duration::from_secs(2));
         assert_eq!(read.service_name, "env");
-        assert_eq!(read.attributes, BTreeMap::from([pair("deployment.environment", "prod")]));
-        let firm = ["telemetry.endpoint", "telemetry.service_name", "telemetry.headers"];
+        assert_eq!(
+            read.attributes,
+            BTreeMap::from([pair("deployment.environment", "prod")])
+        );
+        let firm = [
+            "telemetry.endpoint",
+            "telemetry.service_name",
+            "telemetry.headers",
+        ];
         let read = settings(&config, &firm, &variables);
         let metrics = read.metrics.unwrap();
         assert_eq!(metrics.url, "http://file:4317");

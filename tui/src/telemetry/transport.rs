@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::{ExportLogsServiceRequest, logs_service_client::LogsServiceClient},
-    metrics::v1::{ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient},
-};
 #[cfg(feature = "otlp-profiles")]
 use opentelemetry_proto::tonic::collector::profiles::v1development::{
     ExportProfilesServiceRequest, profiles_service_client::ProfilesServiceClient,
+};
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::{ExportLogsServiceRequest, logs_service_client::LogsServiceClient},
+    metrics::v1::{ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient},
 };
 use prost::Message;
 use thiserror::Error;
@@ -173,7 +173,8 @@ impl Transport {
                 let mut request = Request::new(message);
                 request.set_timeout(self.timeout);
                 for (name, value) in &self.headers {
-                    let unusable = || ExportError::Settings(format!("the header {name} is not valid"));
+                    let unusable =
+                        || ExportError::Settings(format!("the header {name} is not valid"));
                     let name = MetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
                         .map_err(|_| unusable())?;
                     let value = MetadataValue::try_from(value).map_err(|_| unusable())?;
