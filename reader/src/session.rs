@@ -247,6 +247,12 @@ impl Session {
         describe(&self.region, &view, &self.proc, self.clock.as_ref(), known).info
     }
 
+    /// Where the target was in its life at the last poll.
+    #[must_use]
+    pub fn state(&self) -> TargetState {
+        self.target.info.state
+    }
+
     /// Why figures are no longer refreshed, if so: the file was truncated or damaged while mapped.
     #[must_use]
     pub fn problem(&self) -> Option<ReaderError> {

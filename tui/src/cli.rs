@@ -31,6 +31,8 @@ mod prune;
 mod record;
 mod recorded;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 mod set;
 mod table;
 mod top;
@@ -78,6 +80,9 @@ enum Subcommands {
     Run(run::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
+    /// Follows targets and says over HTTP what it sees: metrics, profiles, alerts
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     /// Checks a configuration of `serve`: every error with its line and column
     CheckConfig(check_config::Args),
     /// Prints a configuration of `serve` with every key, explained
@@ -141,6 +146,8 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
             run::run(&args, &mut Output::stderr(colored))
         }
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
+        #[cfg(feature = "serve")]
+        Some(Subcommands::Serve(args)) => serve::run(&args),
         Some(Subcommands::CheckConfig(args)) => check_config::run(&args, &mut out),
         Some(Subcommands::GenConfig(args)) => gen_config::run(&args, &mut out),
         #[cfg(feature = "demo")]

@@ -22,6 +22,10 @@ pub enum CliError {
     /// The configuration has problems; each is a line.
     #[error("the configuration cannot be used\n{0}")]
     Config(#[from] crate::config::Problems),
+    /// The server cannot start.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    Serve(crate::serve::ServeError),
     /// The target went away.
     #[error("{message}")]
     Gone {
@@ -70,6 +74,8 @@ impl CliError {
             Self::Usage { .. } | Self::Config(_) => 2,
             Self::Gone { .. } => 3,
             Self::Io { .. } => 5,
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => 5,
             // As shells, env and timeout have it.
             Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Start { .. } => 126,
@@ -83,6 +89,11 @@ impl CliError {
             Self::Usage { hint, .. } | Self::Gone { hint, .. } => hint.clone(),
             Self::Config(_) => {
                 "correct the lines above; `riptide check-config FILE` reads it again".to_owned()
+            }
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => {
+                "another address (--listen 127.0.0.1:0 takes a free port), or end what uses it"
+                    .to_owned()
             }
             Self::Io { .. } => "check free space and permissions, then run it again".to_owned(),
             Self::Start { .. } => {

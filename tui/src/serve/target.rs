@@ -13,7 +13,7 @@ use std::{
 use riptide_reader::{
     ReaderError, Session,
     export::Capture,
-    profile::{Estimate, JournalShapes, Snapshot},
+    profile::{Estimate, JournalShapes, Snapshot, TargetState},
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -162,6 +162,15 @@ impl Target {
                 following.shapes.follow(following.session.events());
             });
         }
+    }
+
+    /// Whether the process ran at the last look at its journal.
+    pub(super) fn is_running(&self) -> bool {
+        try_lock(&self.following).is_none_or(|following| {
+            let state = following.session.state();
+            matches!(state, TargetState::Live | TargetState::Unknown)
+                && following.session.problem().is_none()
+        })
     }
 
     /// Looks at the tables. The tick is the latest from now on.
