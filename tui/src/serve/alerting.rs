@@ -462,30 +462,31 @@ impl Observer for Alerting {
     fn alerts(&self) -> AlertsDocument {
         let engine = lock(&self.0.engine);
         // Plain data always becomes JSON.
-        let json = |alert| serde_json::to_value(alert).unwrap_or(Value::Null);
+        fn json(of: impl serde::Serialize) -> Value {
+            serde_json::to_value(of).unwrap_or(Value::Null)
+        }
         let active = engine.active(self.0.now());
-        let history = engine.history();
         AlertsDocument {
-            active: active
-                .iter()
-                .map(|of| serde_json::to_value(of).unwrap_or(Value::Null))
-                .collect(),
-            history: history.map(json).collect(),
-            active_by_severity: config::Severity::ALL
-                .iter()
-                .map(|word| {
-                    let counts = engine.counts();
-                    let count = counts.iter().find(|(of, _)| *of == severity(*word));
-                    (*word, count.map_or(0, |(_, count)| *count))
-                })
-                .collect(),
+            active: active.iter().map(json).collect(),
+            history: engine.history().map(json).collect(),
             delivery: self
                 .0
                 .channels()
                 .iter()
-                .map(|channel| serde_json::to_value(channel.delivery()).unwrap_or(Value::Null))
+                .map(|channel| json(channel.delivery()))
                 .collect(),
         }
+    }
+
+    fn active_alerts(&self) -> Vec<(config::Severity, u64)> {
+        let counts = lock(&self.0.engine).counts();
+        let words = config::Severity::ALL.iter();
+        words
+            .map(|word| {
+                let count = counts.iter().find(|(of, _)| *of == severity(*word));
+                (*word, count.map_or(0, |(_, count)| *count))
+            })
+            .collect()
     }
 
     fn metrics(&self) -> Vec<OwnMetric> {

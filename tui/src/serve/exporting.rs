@@ -17,15 +17,42 @@ use super::{
 };
 use crate::{
     alerts::Channel as _,
-    config::{Channel, Config, KEYS},
+    config::{Channel, Config, KEYS, Sources},
     telemetry::{Exporter, ServerFigures, Settings, Source, TargetFigures, TargetIdentity},
 };
 
 /// How long the end may wait for a collector.
 const STOP: Duration = Duration::from_secs(5);
 
-/// Variables of the environment by name.
-pub(super) type Variables = BTreeMap<String, String>;
+/// What was given to this process from outside.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    /// Variables of the environment.
+    variables: BTreeMap<String, String>,
+    /// Keys set by flags.
+    flags: Vec<String>,
+}
+
+impl Given {
+    pub(super) fn of(sources: &Sources) -> Self {
+        let variables = sources.variables.iter().filter_map(|(name, value)| {
+            let (name, value) = (name.to_str()?, value.to_str()?);
+            Some((name.to_owned(), value.to_owned()))
+        });
+        let flags = sources.flags.iter().map(|(_, key, _)| key.clone());
+        Self {
+            variables: variables.collect(),
+            flags: flags.collect(),
+        }
+    }
+
+    /// Whether a key was set by a flag or by its own variable.
+    fn sets(&self, name: &str) -> bool {
+        let key = KEYS.iter().find(|key| key.name == name);
+        self.flags.iter().any(|flag| flag == name)
+            || key.is_some_and(|key| self.variables.contains_key(&key.variable()))
+    }
+}
 
 struct Followed {
     /// Since when.
@@ -116,20 +143,20 @@ impl Source for Board {
 pub(super) struct Exporting {
     board: Arc<Board>,
     exporter: Arc<Exporter>,
-    variables: Variables,
+    given: Given,
     settings: RwLock<Settings>,
 }
 
 impl Exporting {
-    /// Starts the exporter's thread. `variables` are those of the environment.
-    pub(super) fn start(config: &Config, variables: Variables) -> io::Result<Self> {
+    /// Starts the exporter's thread.
+    pub(super) fn start(config: &Config, given: Given) -> io::Result<Self> {
         let board = Arc::new(Board::default());
-        let settings = settings_of(config, &variables);
+        let settings = settings_of(config, &given);
         let source = Arc::clone(&board) as Arc<dyn Source>;
         Ok(Self {
             board,
             exporter: Arc::new(Exporter::start(settings.clone(), source)?),
-            variables,
+            given,
             settings: RwLock::new(settings),
         })
     }
@@ -148,13 +175,10 @@ impl Exporting {
     }
 }
 
-fn settings_of(config: &Config, variables: &Variables) -> Settings {
+fn settings_of(config: &Config, given: &Given) -> Settings {
     let with_logs = config.alerts.channels.contains(&Channel::Otlp);
-    let is_firm = |name: &str| {
-        let key = KEYS.iter().find(|key| key.name == name);
-        key.is_some_and(|key| variables.contains_key(&key.variable()))
-    };
-    let variable = |name: &str| variables.get(name).cloned();
+    let is_firm = |name: &str| given.sets(name);
+    let variable = |name: &str| given.variables.get(name).cloned();
     let settings = Settings::of(&config.telemetry, with_logs, is_firm, variable);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -185,7 +209,7 @@ impl Observer for Exporting {
     }
 
     fn reload(&self, config: &Arc<Config>) {
-        let settings = settings_of(config, &self.variables);
+        let settings = settings_of(config, &self.given);
         let mut known = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         // Connections that are right are kept.
         if *known != settings {

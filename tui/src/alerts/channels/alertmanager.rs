@@ -24,7 +24,7 @@ const VALID_RESENDS: u32 = 4;
 const LABEL_MAX: usize = 512;
 
 /// Gives the alerts that are active now.
-pub type ActiveAlerts = Arc<dyn Fn() -> Vec<Alert> + Send + Sync>;
+pub(crate) type ActiveAlerts = Arc<dyn Fn() -> Vec<Alert> + Send + Sync>;
 
 /// Where and how.
 #[derive(Clone, Debug)]
