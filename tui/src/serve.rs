@@ -145,7 +145,8 @@ impl<'a> Server<'a> {
     ) -> Result<Self, ServeError> {
         let snapshots = Snapshots::new(&config);
         let fleet = Fleet::new(wanted, Arc::clone(&config), Arc::clone(&snapshots));
-        let observers = observers(sources, &config, &snapshots).map_err(system("start a thread"))?;
+        let observers =
+            observers(sources, &config, &snapshots).map_err(system("start a thread"))?;
         let mut threads = fleet.start(observers).map_err(system("start a thread"))?;
         let writer = Arc::clone(&snapshots);
         let writes = thread::Builder::new().name("riptide-snapshots".to_owned());

@@ -103,7 +103,7 @@ impl Component {
 /// Whom it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TargetName {
-    /// Process id in the target's own pid namespace.
+    /// Process id as this host sees it.
     pub pid: u32,
     /// Process name.
     pub process: String,

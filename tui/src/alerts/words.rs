@@ -243,14 +243,7 @@ pub(super) fn text(notices: &[Notice]) -> String {
         if notice.change == Change::Resolved {
             continue;
         }
-        let growing = alert.evidence.sites.first();
-        for line in alert
-            .recommendations
-            .iter()
-            .take(2)
-            .cloned()
-            .chain(growing.map(site_line))
-        {
+        for line in alert.recommendations.iter().take(2) {
             text.push_str(&format!("  {line}\n"));
         }
     }

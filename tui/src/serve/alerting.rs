@@ -131,7 +131,10 @@ impl Shared {
     fn open_channels(self: &Arc<Self>, config: &Config) -> io::Result<()> {
         let alerts = &config.alerts;
         let mut kept = Vec::new();
-        let mut open = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         for word in &alerts.channels {
             let made_from = match word {
                 config::Channel::Webhook => format!(
@@ -261,8 +264,7 @@ impl Shared {
             };
             let most = usize::try_from(config.alerts.evidence_sites).unwrap_or(usize::MAX);
             let sites = target.growing_sites(most);
-            let wants_file =
-                config.alerts.evidence_snapshot && config.snapshot.directory.is_some();
+            let wants_file = config.alerts.evidence_snapshot && config.snapshot.directory.is_some();
             // What went wrong is counted and said there.
             let files = wants_file.then(|| self.snapshots.write(&target).ok());
             let snapshot = files.flatten().and_then(|files| files.into_iter().next());
@@ -433,7 +435,11 @@ impl Observer for Alerting {
     }
 
     fn reload(&self, config: &Arc<Config>) {
-        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
+        *self
+            .0
+            .config
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
         lock(&self.0.engine).configure(rules_of(config), timing_of(config));
         if let Err(error) = self.0.open_channels(config) {
             tracing::error!("cannot open the channels of alerts: {error}");
@@ -509,13 +515,13 @@ impl Observer for Alerting {
         vec![
             OwnMetric {
                 name: "riptide_alert_messages",
-                help: "Messages of alerts, by channel and outcome",
+                help: "Messages of alerts, by channel and outcome.",
                 is_counter: true,
                 series: messages,
             },
             OwnMetric {
                 name: "riptide_alert_failed_attempts",
-                help: "Attempts to deliver messages of alerts that failed, by channel",
+                help: "Attempts to deliver messages of alerts that failed, by channel.",
                 is_counter: true,
                 series: attempts,
             },

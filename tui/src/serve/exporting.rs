@@ -210,7 +210,10 @@ impl Observer for Exporting {
 
     fn reload(&self, config: &Arc<Config>) {
         let settings = settings_of(config, &self.given);
-        let mut known = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         // Connections that are right are kept.
         if *known != settings {
             known.clone_from(&settings);
@@ -240,7 +243,7 @@ impl Observer for Exporting {
         }
         vec![OwnMetric {
             name: "riptide_otlp_exports",
-            help: "Requests to the OTLP endpoint, by signal and outcome",
+            help: "Requests to the OTLP endpoint, by signal and outcome.",
             is_counter: true,
             series,
         }]
