@@ -144,9 +144,10 @@ fn metrics_and_alerts(protocol: &str) {
         ("riptide.live.objects", "{object}", 600.0),
         ("riptide.rss", "By", 60.0 * MB),
         ("riptide.virtual", "By", 60.0 * MB),
-        ("riptide.jemalloc.allocated", "By", 60.0 * MB),
-        ("riptide.jemalloc.active", "By", 60.0 * MB),
-        ("riptide.jemalloc.resident", "By", 60.0 * MB),
+        // A program that falls silent does not look at jemalloc's figures any more.
+        ("riptide.jemalloc.allocated", "By", MB),
+        ("riptide.jemalloc.active", "By", MB),
+        ("riptide.jemalloc.resident", "By", MB),
         ("riptide.jemalloc.retained", "By", 0.0),
         ("riptide.jemalloc.metadata", "By", 1.0),
     ] {

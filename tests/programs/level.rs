@@ -22,7 +22,7 @@ fn hold(held: &mut Vec<Box<[u8]>>, blocks: usize) {
 
 fn main() {
     // Room for all, so that the site is blocks alone.
-    let mut held = Vec::with_capacity(100_000);
+    let mut held = Vec::with_capacity(10_000);
     loop {
         report(&[Site::new(hold, held.len() * BLOCK, held.len())]);
         let Some(line) = command() else { return };
