@@ -145,9 +145,9 @@ fn metrics_and_alerts(protocol: &str) {
         ("riptide.rss", "By", 60.0 * MB),
         ("riptide.virtual", "By", 60.0 * MB),
         // A program that falls silent does not look at jemalloc's figures any more.
-        ("riptide.jemalloc.allocated", "By", MB),
-        ("riptide.jemalloc.active", "By", MB),
-        ("riptide.jemalloc.resident", "By", MB),
+        ("riptide.jemalloc.allocated", "By", 1.0),
+        ("riptide.jemalloc.active", "By", 1.0),
+        ("riptide.jemalloc.resident", "By", 1.0),
         ("riptide.jemalloc.retained", "By", 0.0),
         ("riptide.jemalloc.metadata", "By", 1.0),
     ] {
@@ -226,7 +226,7 @@ fn metrics_and_alerts(protocol: &str) {
 }
 
 /// Log records about live bytes that say so.
-fn records(receiver: &Receiver, change: &str) -> Vec<Value> {
+pub(crate) fn records(receiver: &Receiver, change: &str) -> Vec<Value> {
     let requests = receiver.received("logs").into_iter();
     requests
         .flat_map(|of| of["body"]["resource_logs"].as_array().unwrap().clone())

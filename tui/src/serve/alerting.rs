@@ -263,7 +263,11 @@ impl Shared {
                 continue;
             };
             let most = usize::try_from(config.alerts.evidence_sites).unwrap_or(usize::MAX);
-            let sites = target.growing_sites(most);
+            let sites = if most > 0 {
+                target.growing_sites(most)
+            } else {
+                Vec::new()
+            };
             let wants_file = config.alerts.evidence_snapshot && config.snapshot.directory.is_some();
             // What went wrong is counted and said there.
             let files = wants_file.then(|| self.snapshots.write(&target).ok());

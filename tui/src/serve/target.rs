@@ -132,7 +132,7 @@ impl Target {
         while !lock(&self.following).session.wait_for_symbols(SYMBOLS_STEP)
             && Instant::now() < deadline
         {
-            thread::yield_now();
+            thread::sleep(SYMBOLS_STEP);
         }
         let capture = lock(&self.following)
             .measured(|following| Arc::new(Capture::of_last_look(&mut following.session)));
@@ -330,7 +330,8 @@ fn time_to(headroom: f64, growth: &Estimate) -> Option<Estimate> {
     })
 }
 
-fn thread_cpu_seconds() -> f64 {
+/// CPU time that this thread has used.
+pub(super) fn thread_cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
