@@ -12,12 +12,14 @@
 //! | `groups` | figures by site, function, crate, thread; sizes and lifetimes |
 //! | `inspect` | one site closely, threads with their sites, size classes and lifetimes of the heap |
 //! | `history` | the past at three resolutions |
+//! | `journal_shapes` | sizes and lifetimes of all blocks, as counters |
 
 mod aggregate;
 mod findings;
 mod groups;
 mod history;
 mod inspect;
+mod journal_shapes;
 mod model;
 mod naming;
 mod snapshot;
@@ -29,6 +31,7 @@ pub use history::{History, Point};
 pub use inspect::{
     HeapShape, Inspection, LifetimeBucket, SizeClass, Temporary, ThreadProfile, ThreadSite,
 };
+pub use journal_shapes::{BUCKETS, Histogram, JournalShapes};
 use model::NO_SITE;
 pub use model::{FreshMemory, Model};
 pub use naming::{Resolver, UNKNOWN_STACK};

@@ -51,6 +51,8 @@ pub struct SessionOptions {
     /// Begin with the oldest event still in the ring (for history) instead of the next one. Loss
     /// is counted from the moment of attaching in both cases.
     pub history: bool,
+    /// Keep no history of the target in memory.
+    pub forget_history: bool,
     /// Directories with debug files, searched by build-id.
     pub symbol_dirs: Vec<PathBuf>,
     /// The clock; the system's when `None`.
@@ -145,6 +147,9 @@ impl Session {
             fresh: FreshMemory::default(),
             problem: None,
         };
+        if options.forget_history {
+            session.model.forget_history();
+        }
         session.observe();
         match session.problem() {
             Some(problem) => Err(problem),
@@ -196,6 +201,28 @@ impl Session {
         )
     }
 
+    /// The profile as of now without its sites: no stack is given its name for it.
+    pub fn figures(&mut self) -> Snapshot {
+        self.poll();
+        self.observe();
+        self.fresh = self.fresh_memory();
+        let info = self.target.info.clone();
+        self.model.figures(&self.observation, info, self.fresh)
+    }
+
+    /// Stacks of the last look whose names are being looked up, the last time that they were asked for.
+    #[must_use]
+    pub fn pending_symbols(&self) -> usize {
+        self.pending_symbols
+    }
+
+    /// Bytes that are kept for this target, to within what the allocator adds: what was read, the
+    /// model and the names, without the symboliser's caches of files, which it gives back when idle.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        (self.ingest.kept_bytes() + self.observation.kept_bytes() + self.model.kept_bytes()) as u64
+    }
+
     /// Waits until every stack of the last look has its names; false when the time ran out.
     pub fn wait_for_symbols(&mut self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
@@ -221,6 +248,12 @@ impl Session {
         };
         let known = self.target.host_pid;
         describe(&self.region, &view, &self.proc, self.clock.as_ref(), known).info
+    }
+
+    /// Where the target was in its life at the last poll.
+    #[must_use]
+    pub fn state(&self) -> TargetState {
+        self.target.info.state
     }
 
     /// Why figures are no longer refreshed, if so: the file was truncated or damaged while mapped.

@@ -375,3 +375,42 @@ fn threads_sites_and_shapes_can_be_looked_at_closely() {
     assert_eq!(shape.temporary[0].objects.estimate, 1.0);
     assert_eq!(session.stack_growth().len(), 0);
 }
+
+#[test]
+fn a_recording_is_played_look_by_look() {
+    use riptide_reader::recording::{Recorder, Replay, Span};
+    let mut region = TestRegion::new(MIB, false);
+    let stack = region.stack(&[0x1001, 0x2001], 1);
+    region.allocate(stack, 100, 1, SECOND);
+    let clock = Arc::new(ManualClock::new(10 * SECOND));
+    let mut session = attach(&region, &clock, false);
+    settled(&mut session);
+    let path = std::env::temp_dir().join(format!("riptide-play-{}", std::process::id()));
+    let file = std::fs::File::create(&path).unwrap();
+    let mut recorder = Recorder::begin(file, &session).unwrap();
+    for second in 0..5 {
+        clock.set((11 + second) * SECOND);
+        region.allocate(stack, 100, 1, (11 + second) * SECOND);
+        session.snapshot();
+        recorder.follow(&session);
+        recorder.look(&mut session).unwrap();
+    }
+    recorder.finish(&mut session).unwrap();
+    let mut seen = Vec::new();
+    let replay = Replay::play(&path, None, &mut |replay| {
+        replay.name_stacks();
+        let live = replay.snapshot().live.objects.estimate;
+        seen.push((replay.moment().as_secs(), live));
+    })
+    .unwrap();
+    let expected: Vec<(u64, f64)> = (0..5).map(|look| (look, look as f64 + 2.0)).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(replay.length().as_secs(), 4);
+    // Each moment is the one that opening it alone gives.
+    for (second, live) in seen {
+        let at = std::time::Duration::from_secs(second);
+        let mut alone = Replay::open(&path, Some(at), Span::Past).unwrap();
+        assert_eq!(alone.snapshot().live.objects.estimate, live);
+    }
+    std::fs::remove_file(&path).unwrap();
+}

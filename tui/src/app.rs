@@ -15,7 +15,7 @@
 //! It knows no terminal, no clock and no process: time comes in with each call, snapshots come from
 //! the [`feed`](crate::feed), and what the app wants done stands in its outbox. Views read it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use ratatui::layout::Size;
 use riptide_reader::{
@@ -29,6 +29,7 @@ use crate::{
     look::{Excerpt, Grouping, Parts, Thread},
     theme::Theme,
     units::{self, Trend},
+    view::{AlertRow, alert_rows},
 };
 
 mod act;
@@ -84,13 +85,15 @@ pub enum Screen {
     Shapes,
     /// jemalloc.
     Jemalloc,
+    /// Alerts.
+    Alerts,
     /// One site.
     Detail,
 }
 
 impl Screen {
     /// Those with a tab, in their order.
-    pub const TABS: [Self; 7] = [
+    pub const TABS: [Self; 8] = [
         Self::Overview,
         Self::Sites,
         Self::Flame,
@@ -98,6 +101,7 @@ impl Screen {
         Self::Threads,
         Self::Shapes,
         Self::Jemalloc,
+        Self::Alerts,
     ];
 }
 
@@ -203,6 +207,10 @@ pub struct App {
     pub threads: ListCursor,
     /// Selection among the sites of short-lived blocks.
     pub shapes: ListCursor,
+    /// Selection among the alerts.
+    pub alerts: ListCursor,
+    /// Alerts that the user has seen, by id.
+    pub acknowledged: HashSet<String>,
     /// First line shown of jemalloc.
     pub jemalloc_scroll: usize,
     /// One site.
@@ -266,6 +274,8 @@ impl App {
             leaks: ListCursor::default(),
             threads: ListCursor::default(),
             shapes: ListCursor::default(),
+            alerts: ListCursor::default(),
+            acknowledged: HashSet::new(),
             jemalloc_scroll: 0,
             detail: DetailState::default(),
             excerpt: None,
@@ -374,6 +384,7 @@ impl App {
             (None, Screen::Threads) => Scope::Threads,
             (None, Screen::Shapes) => Scope::Shapes,
             (None, Screen::Jemalloc) => Scope::Jemalloc,
+            (None, Screen::Alerts) => Scope::Alerts,
             (None, Screen::Detail) => Scope::Detail,
         }
     }
@@ -394,6 +405,7 @@ impl App {
             Screen::Threads => Some(Part::Threads),
             Screen::Shapes => Some(Part::Shape),
             Screen::Jemalloc => Some(Part::Jemalloc),
+            Screen::Alerts => Some(Part::Alerts),
             Screen::Detail => Some(Part::Inspected),
         }
     }
@@ -439,6 +451,13 @@ impl App {
     #[must_use]
     pub fn selected_finding(&self) -> Option<&Finding> {
         self.findings().get(self.leaks.selected).copied()
+    }
+
+    /// Alerts, active and ended.
+    #[must_use]
+    pub fn alert_rows(&self) -> Vec<AlertRow<'_>> {
+        let alerts = self.parts().and_then(|parts| parts.alerts.as_deref());
+        alerts.map(alert_rows).unwrap_or_default()
     }
 
     /// The threads.

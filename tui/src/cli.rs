@@ -15,12 +15,15 @@ use clap::{Parser, Subcommand};
 use crate::theme::ColorChoice;
 
 mod advise;
+mod check_config;
 mod dashboard;
+#[cfg(feature = "demo")]
 mod demo;
 mod diff;
 mod doctor;
 mod error;
 mod export;
+mod gen_config;
 mod leaks;
 mod list;
 mod manual;
@@ -30,6 +33,8 @@ mod prune;
 mod record;
 mod recorded;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 mod set;
 mod table;
 mod top;
@@ -82,7 +87,15 @@ enum Subcommands {
     Run(run::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
+    /// Follows targets and says over HTTP what it sees: metrics, profiles, alerts
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
+    /// Checks a configuration of `serve`: every error with its line and column
+    CheckConfig(check_config::Args),
+    /// Prints a configuration of `serve` with every key, explained
+    GenConfig(gen_config::Args),
     /// Starts a bundled service with one leak, and shows it
+    #[cfg(feature = "demo")]
     Demo(demo::Args),
     /// Checks what can keep a target from being seen or read well
     Doctor(doctor::Args),
@@ -102,6 +115,7 @@ struct ReplayArgs {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "demo")]
     if demo::is_service() {
         return finish(demo::serve(), ColorChoice::Never, true);
     }
@@ -150,6 +164,11 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
             run::run(&args, &mut Output::stderr(colored))
         }
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
+        #[cfg(feature = "serve")]
+        Some(Subcommands::Serve(args)) => serve::run(&args),
+        Some(Subcommands::CheckConfig(args)) => check_config::run(&args, &mut out),
+        Some(Subcommands::GenConfig(args)) => gen_config::run(&args, &mut out),
+        #[cfg(feature = "demo")]
         Some(Subcommands::Demo(args)) => demo::run(&args, cli.settings.as_deref(), &mut out),
         Some(Subcommands::Replay(args)) => {
             dashboard::run(Some(&args.file), cli.settings.as_deref(), colored)
@@ -201,6 +220,11 @@ mod tests {
             "doctor",
             "completions",
             "man",
+            "run",
+            "set",
+            "check-config",
+            "gen-config",
+            "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }

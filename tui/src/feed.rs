@@ -4,9 +4,11 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | `followed` | a target that is followed |
 //! | `parts` | what the screens show beside the snapshot, made as often as it is worth |
 //! | `source` | what parts are made from: a session, or a moment of a recording |
 //! | `recorded` | a recording: its whole in short, and one moment of it |
+//! | `watch` | the rules of alerts over what is shown |
 //! | `excerpt` | finds and reads source files |
 //! | `files` | writes exports and suppressions |
 
@@ -26,7 +28,7 @@ use riptide_reader::{
     control::{self, Control},
     export::{Format, Metric},
     leak::Suppressions,
-    profile::{Snapshot, TargetInfo, TargetState},
+    profile::{Snapshot, TargetInfo},
     recording::is_recording,
 };
 
@@ -37,26 +39,24 @@ use crate::{
 
 mod excerpt;
 mod files;
+mod followed;
 mod parts;
 mod recorded;
 mod source;
+mod watch;
 
+use followed::{Followed, SEARCH_FOR_SUCCESSOR};
 use parts::Maker;
 pub use parts::Part;
 use recorded::Recorded;
 use source::Source;
+pub use watch::AlertSettings;
+pub(crate) use watch::ago;
 
 /// Between two looks at the ring.
 const POLL: Duration = Duration::from_millis(100);
-/// Between two snapshots.
-const SNAPSHOT: Duration = Duration::from_secs(1);
-/// Between two snapshots while symbols arrive.
-const SNAPSHOT_WHILE_SYMBOLS_ARRIVE: Duration = Duration::from_millis(250);
 /// Between two searches for targets.
 const SEARCH: Duration = Duration::from_millis(500);
-
-/// Between two searches for the process that took the place of one that ended.
-const SEARCH_FOR_SUCCESSOR: Duration = Duration::from_secs(2);
 
 /// What the dashboard asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,6 +176,8 @@ pub struct Options {
     pub suppressions: Option<PathBuf>,
     /// Directory for exports without a path.
     pub exports: PathBuf,
+    /// Rules of alerts.
+    pub alerts: AlertSettings,
 }
 
 /// The thread's other end.
@@ -233,17 +235,6 @@ impl<Send: Fn(Update) -> bool> Drop for Alarm<Send> {
             (self.0)(Update::Died);
         }
     }
-}
-
-struct Followed {
-    session: Session,
-    snapshot: Arc<Snapshot>,
-    maker: Maker,
-    next_snapshot: Instant,
-    /// Nothing more will come: the target is gone and all symbols are there.
-    complete: bool,
-    next_search: Instant,
-    successor: Option<PathBuf>,
 }
 
 /// What is read.
@@ -372,9 +363,7 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
         // Asked for again: go on where it is, its history included.
         match &mut self.subject {
             Subject::Target(followed) if followed.session.info().region == path => {
-                followed.next_snapshot = Instant::now();
-                followed.complete = false;
-                followed.successor = None;
+                followed.show_again();
                 return;
             }
             Subject::Recording(recorded) if recorded.is_of(path) => {
@@ -383,7 +372,7 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
             }
             _ => self.subject = Subject::Nothing,
         }
-        let mut maker = Maker::new(self.suppressions.clone());
+        let mut maker = Maker::new(self.suppressions.clone(), self.options.alerts.clone());
         maker.wanted = self.wanted;
         let opened = if is_recording(path) {
             Recorded::open(path, maker).map(|(recorded, history, length)| {
@@ -391,17 +380,8 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
                 Subject::Recording(Box::new(recorded))
             })
         } else {
-            Session::attach(path).map(|session| {
-                Subject::Target(Box::new(Followed {
-                    session,
-                    snapshot: Arc::default(),
-                    maker,
-                    next_snapshot: Instant::now(),
-                    complete: false,
-                    next_search: Instant::now(),
-                    successor: None,
-                }))
-            })
+            Session::attach(path)
+                .map(|session| Subject::Target(Box::new(Followed::new(session, maker))))
         };
         match opened {
             Ok(subject) => self.subject = subject,
@@ -490,90 +470,6 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
             Subject::Target(_) => Some(SEARCH_FOR_SUCCESSOR),
             _ if self.searching => Some(SEARCH),
             _ => None,
-        }
-    }
-}
-
-impl Followed {
-    fn is_done(&self) -> bool {
-        self.complete && self.maker.is_complete()
-    }
-
-    fn step(&mut self, send: &impl Fn(Update) -> bool) -> bool {
-        if self.is_done() {
-            return self.look_for_successor(send);
-        }
-        if !self.complete {
-            self.session.poll();
-        }
-        let now = Instant::now();
-        if !self.complete && now >= self.next_snapshot {
-            return self.look(now, send);
-        }
-        if self.snapshot.schema_version != 0
-            && self.maker.make_one(&mut self.session, &self.snapshot)
-        {
-            let region = self.snapshot.target.region.clone();
-            return send(Update::Parts(region, self.maker.parts.clone()));
-        }
-        true
-    }
-
-    fn look(&mut self, now: Instant, send: &impl Fn(Update) -> bool) -> bool {
-        let snapshot = self.session.snapshot();
-        self.session.show_to(&mut self.maker.advisor, &snapshot);
-        let symbols_arrive = snapshot.pending_symbols > 0;
-        self.complete = snapshot.target.state != TargetState::Live && !symbols_arrive;
-        if self.complete {
-            // Once more, of the last moment.
-            self.maker.make_anew(None);
-        }
-        self.next_snapshot = now
-            + if symbols_arrive {
-                SNAPSHOT_WHILE_SYMBOLS_ARRIVE
-            } else {
-                SNAPSHOT
-            };
-        self.snapshot = Arc::new(snapshot);
-        if !send(Update::Snapshot(Arc::clone(&self.snapshot))) {
-            return false;
-        }
-        match self.session.problem() {
-            Some(problem) => {
-                self.complete = true;
-                send(Update::Trouble(Trouble::from(&problem)))
-            }
-            None => true,
-        }
-    }
-
-    /// Whether a process of the same name runs in the place of the one that ended.
-    fn look_for_successor(&mut self, send: &impl Fn(Update) -> bool) -> bool {
-        if Instant::now() < self.next_search {
-            return true;
-        }
-        self.next_search = Instant::now() + SEARCH_FOR_SUCCESSOR;
-        let old = &self.snapshot.target;
-        let successor = discover()
-            .into_iter()
-            .filter(|found| found.problem.is_none())
-            .map(|found| found.info)
-            .filter(|info| {
-                info.state == TargetState::Live
-                    && info.name == old.name
-                    && info.executable == old.executable
-                    && info.region != old.region
-            })
-            .min_by(|a, b| {
-                let age = |info: &TargetInfo| info.uptime_seconds.unwrap_or(f64::INFINITY);
-                age(a).total_cmp(&age(b))
-            });
-        match successor {
-            Some(info) if self.successor.as_ref() != Some(&info.region) => {
-                self.successor = Some(info.region.clone());
-                send(Update::Restarted(info))
-            }
-            _ => true,
         }
     }
 }

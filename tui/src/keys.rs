@@ -1,9 +1,15 @@
 //! Keys and what they do: the one table, as the user's settings have changed it. Dispatch, footer,
 //! help and man page are all made from it.
 
+use strsim::damerau_levenshtein;
+
+mod action;
+mod scope;
 mod table;
 
-pub use table::{Action, BINDINGS, Binding, Scope};
+pub use action::Action;
+pub use scope::Scope;
+pub use table::{BINDINGS, Binding};
 
 /// A key as the table knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,31 +231,11 @@ fn nearest(action: &str) -> Option<&'static str> {
         // Of equally near ones that with the same first letter.
         .map(|name| {
             let differs = name.chars().next() != action.chars().next();
-            (distance(name, action), differs, name)
+            (damerau_levenshtein(name, action), differs, name)
         })
         .min()
         .filter(|(distance, _, _)| *distance <= 2)
         .map(|(_, _, name)| name)
-}
-
-/// Letters to be put in, taken out or replaced (Levenshtein).
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut before = i;
-        let mut left = i + 1;
-        for (other, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = before + usize::from(letter != *other);
-            before = *cell;
-            left = replaced.min(left + 1).min(*cell + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -310,13 +296,5 @@ mod tests {
         assert!(error.contains("did you mean `pause`"), "{error}");
         keymap.set("export", &[Key::Char('p')]).unwrap();
         assert!(keymap.conflict().is_some());
-    }
-
-    #[test]
-    fn distances_count_letters() {
-        assert_eq!(distance("pause", "pause"), 0);
-        assert_eq!(distance("pause", "puase"), 2);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use riptide_reader::{
@@ -17,7 +18,11 @@ use riptide_reader::{
     waterfall::{Fragmentation, Row},
 };
 
-use crate::{app::SiteKey, flame::Tree};
+use crate::{
+    alerts::{ActiveAlert, Alert},
+    app::SiteKey,
+    flame::Tree,
+};
 
 /// What stacks are put together by on the Sites screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -146,6 +151,21 @@ pub struct Jemalloc {
     pub options: Option<String>,
 }
 
+/// What the rules of alerts say.
+#[derive(Clone, Debug, Default)]
+pub struct Alerts {
+    /// Active ones, the worst first.
+    pub active: Vec<ActiveAlert>,
+    /// Those that ended, the newest first.
+    pub history: Vec<Alert>,
+    /// Where `riptide serve` would send them.
+    pub channels: Vec<String>,
+    /// Why default rules are in force, if the configuration cannot be used.
+    pub problem: Option<String>,
+    /// Now, since the Unix epoch.
+    pub unix_now: Duration,
+}
+
 /// A piece of source text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
@@ -189,6 +209,8 @@ pub struct Parts {
     pub jemalloc: Option<Arc<Jemalloc>>,
     /// All stacks as one tree.
     pub flame: Option<Arc<Tree>>,
+    /// Alerts.
+    pub alerts: Option<Arc<Alerts>>,
     /// The site that was asked for.
     pub inspected: Option<Arc<Inspected>>,
 }

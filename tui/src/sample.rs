@@ -1,6 +1,6 @@
 //! Hand-made snapshots for tests.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use riptide_reader::{
     advise::{Advice, AdviceKind, Gain, GainUnit},
@@ -16,7 +16,7 @@ use riptide_reader::{
 use crate::{
     app::SiteKey,
     flame::Tree,
-    look::{Findings, Inspected, Jemalloc, Parts, Thread},
+    look::{Alerts, Findings, Inspected, Jemalloc, Parts, Thread},
 };
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -398,6 +398,87 @@ fn jemalloc(snapshot: &Snapshot) -> Jemalloc {
     }
 }
 
+fn alerts(snapshot: &Snapshot) -> Alerts {
+    use crate::alerts::{
+        ActiveAlert, Alert, Category, Component, Evidence, Rule, Severity, SiteEvidence,
+    };
+    let second = Duration::from_secs;
+    let alert = |rule: Rule, severity, category, component, value, threshold| Alert {
+        id: format!("4242-8812-5f0c/{}", rule.word()),
+        rule,
+        severity,
+        category,
+        component,
+        metric: rule.metric(),
+        value,
+        threshold,
+        summary: format!("service [4242]: {} is above its threshold", rule.word()),
+        recommendations: vec!["Look at the growing sites first: `riptide leaks 4242`.".to_owned()],
+        evidence: Evidence {
+            low: Some(value * 0.97),
+            high: Some(value * 1.03),
+            statements: vec!["It rose by 65 MB in the last 40 s.".to_owned()],
+            sites: snapshot
+                .sites
+                .iter()
+                .skip(1)
+                .take(2)
+                .map(|site| SiteEvidence {
+                    function: site.function.clone(),
+                    file: site.file.clone(),
+                    line: site.line,
+                    live_bytes: site.live_bytes,
+                    growth_bytes_per_second: site.growth_bytes_per_second,
+                })
+                .collect(),
+            snapshot: None,
+        },
+        target: crate::alerts::TargetName::default(),
+        since: second(1_000),
+        resolved: None,
+    };
+    let live = snapshot.live.bytes.estimate;
+    let mut ended = alert(
+        Rule::Fragmentation,
+        Severity::Warning,
+        Category::Fragmentation,
+        Component::Jemalloc,
+        31.0,
+        30.0,
+    );
+    ended.resolved = Some(second(1_020));
+    Alerts {
+        active: vec![
+            ActiveAlert {
+                alert: alert(
+                    Rule::Live,
+                    Severity::Critical,
+                    Category::Usage,
+                    Component::Heap,
+                    live,
+                    40.0e6,
+                ),
+                cooldown_left_seconds: Some(268.0),
+            },
+            ActiveAlert {
+                alert: alert(
+                    Rule::Leak,
+                    Severity::Alert,
+                    Category::Leak,
+                    Component::Site,
+                    1.47e11,
+                    1.0e8,
+                ),
+                cooldown_left_seconds: None,
+            },
+        ],
+        history: vec![ended],
+        channels: vec!["stdout".to_owned(), "log".to_owned()],
+        problem: None,
+        unix_now: second(1_032),
+    }
+}
+
 /// What is shown beside a snapshot.
 pub(crate) fn parts(snapshot: &Snapshot) -> Parts {
     let sites: Vec<&Site> = snapshot.sites.iter().collect();
@@ -447,6 +528,7 @@ pub(crate) fn parts(snapshot: &Snapshot) -> Parts {
         shape: Some(Arc::new(shape(snapshot))),
         jemalloc: Some(Arc::new(jemalloc(snapshot))),
         flame: Some(Arc::new(Tree::of(&stacks, &growth))),
+        alerts: Some(Arc::new(alerts(snapshot))),
         inspected: snapshot.sites.get(1).map(|site| {
             Arc::new(Inspected {
                 key: SiteKey::of(site),

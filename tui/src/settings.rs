@@ -27,7 +27,7 @@ use toml::{
 
 use crate::{
     app::Column,
-    keys::{self, BINDINGS, Key, Keymap},
+    keys::{BINDINGS, Key, Keymap},
     theme::ThemeChoice,
 };
 
@@ -201,7 +201,7 @@ impl Settings {
             _ => {
                 let near = KEYS
                     .into_iter()
-                    .map(|of| (keys::distance(of, key), of))
+                    .map(|of| (strsim::damerau_levenshtein(of, key), of))
                     .min();
                 return Err(match near {
                     Some((distance, near)) if distance <= 3 => {

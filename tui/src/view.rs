@@ -13,6 +13,7 @@ use ratatui::{
 
 use crate::app::{App, Popup, Screen};
 
+mod alerts;
 mod ascii;
 mod chart;
 pub mod detail;
@@ -35,6 +36,7 @@ mod status;
 mod text;
 mod threads;
 
+pub use alerts::{Row as AlertRow, rows as alert_rows};
 pub use header::tab_names;
 
 /// Smallest width that is drawn.
@@ -68,6 +70,7 @@ pub fn render(frame: &mut Frame, app: &App) {
         Screen::Threads => threads::render(frame, areas.body, app),
         Screen::Shapes => shapes::render(frame, areas.body, app),
         Screen::Jemalloc => jemalloc::render(frame, areas.body, app),
+        Screen::Alerts => alerts::render(frame, areas.body, app),
     }
     status::render(frame, areas.status, app);
     footer::render(frame, areas.footer, app);

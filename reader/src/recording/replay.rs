@@ -1,11 +1,9 @@
 //! From a file to the model.
 
 use std::{
-    collections::HashMap,
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,14 +17,14 @@ use super::{
     Kind, Numbers,
     figures::{self, Figures, Row, SampleKey, TOTALS_WORDS},
     index::{Index, Place, begins_as_one, damaged},
-    recorder::mapping_of,
+    names::Names,
 };
 use crate::{
     advise::{Advice, Advisor},
     error::ReaderError,
     ingest::{LiveSample, Observation, RecentEvents, StackIndex},
     leak::Finding,
-    profile::{Frame, Model, Resolver, Snapshot, StackProfile, TargetInfo},
+    profile::{Model, Snapshot, StackProfile, TargetInfo},
     waterfall::{self, Fragmentation},
 };
 
@@ -34,9 +32,6 @@ use crate::{
 const BLOCKS_MAX: usize = 1 << 23;
 const STACKS_MAX: usize = 1 << 18;
 const MODULES_MAX: usize = 4_096;
-const NAMES_MAX: usize = 1 << 20;
-/// Frames that were inlined at one address.
-const INLINED_MAX: usize = 1_024;
 
 /// Whether a file is a recording, as far as its first bytes tell.
 #[must_use]
@@ -551,64 +546,5 @@ impl Replay {
                 "{problem}; {skipped} looks are damaged and left out"
             )),
         }
-    }
-}
-
-/// Names as they were found when the recording was made.
-#[derive(Debug, Default)]
-struct Names {
-    frames: HashMap<(u64, u64), Arc<[Frame]>>,
-    modules: Vec<Module>,
-}
-
-impl Names {
-    fn take(&mut self, numbers: &mut Numbers<'_>) -> Option<()> {
-        while !numbers.0.is_empty() {
-            let key = (numbers.get()?, numbers.get()?);
-            let count = numbers.count().filter(|count| *count <= INLINED_MAX)?;
-            let some = |text: String| (!text.is_empty()).then_some(text);
-            let mut frames = Vec::with_capacity(count);
-            for _ in 0..count {
-                frames.push(Frame {
-                    function: numbers.text()?,
-                    file: some(numbers.text()?),
-                    line: match numbers.get()? {
-                        0 => None,
-                        line => Some(u32::try_from(line - 1).ok()?),
-                    },
-                    inlined: numbers.get()? != 0,
-                    module: some(numbers.text()?),
-                });
-            }
-            self.frames.insert(key, frames.into());
-            if self.frames.len() > NAMES_MAX {
-                return None;
-            }
-        }
-        Some(())
-    }
-}
-
-impl Resolver for Names {
-    fn resolve(&mut self, return_address: u64, time_ns: u64) -> Option<Arc<[Frame]>> {
-        let mapping = mapping_of(&self.modules, return_address, time_ns);
-        let known = self.frames.get(&(return_address, mapping)).cloned();
-        Some(known.unwrap_or_else(|| {
-            Arc::new([Frame {
-                function: format!("{:#x}", return_address.wrapping_sub(1)),
-                file: None,
-                line: None,
-                inlined: false,
-                module: None,
-            }])
-        }))
-    }
-
-    fn pending(&self) -> usize {
-        0
-    }
-
-    fn version(&self) -> u64 {
-        0
     }
 }

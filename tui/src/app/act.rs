@@ -146,6 +146,7 @@ impl App {
             Action::Copy => return self.copy(),
             Action::RuntimeFrames => self.sites.runtime_frames = !self.sites.runtime_frames,
             Action::Ignore => return self.ignore(),
+            Action::Acknowledge => return self.acknowledge(),
             Action::Restarted => return self.follow_successor(),
             Action::Command => {
                 self.prompt = Some(Prompt::new(PromptKind::Command, String::new()));
@@ -209,7 +210,7 @@ impl App {
     fn selected_function(&self) -> Option<String> {
         let of = |site: Option<&riptide_reader::profile::Site>| site.map(|s| s.function.clone());
         match self.screen {
-            Screen::Picker | Screen::Jemalloc => None,
+            Screen::Picker | Screen::Jemalloc | Screen::Alerts => None,
             Screen::Overview => of(self.overview_sites().get(self.overview.selected).copied()),
             Screen::Sites => of(self.selected_site()),
             Screen::Detail => of(self.detail_site()),
@@ -355,6 +356,19 @@ impl App {
                 Some((text, "the thread with its sites"))
             }
             Screen::Shapes => self.selected_function().map(|text| (text, "the function")),
+            Screen::Alerts => {
+                let rows = self.alert_rows();
+                let alert = rows.get(self.alerts.selected)?.alert;
+                let mut text = format!("{}\n", alert.summary);
+                for line in alert
+                    .recommendations
+                    .iter()
+                    .chain(&alert.evidence.statements)
+                {
+                    text.push_str(&format!("- {line}\n"));
+                }
+                Some((text, "the alert with its evidence"))
+            }
             Screen::Jemalloc => {
                 let found = self.parts()?.jemalloc.as_deref()?;
                 let advice: Vec<&str> = found.advice.iter().map(|of| of.action.as_str()).collect();
@@ -369,6 +383,21 @@ impl App {
             return true;
         };
         self.requests.push(Request::Feed(Command::Ignore(function)));
+        true
+    }
+
+    /// Marks an alert as seen, or takes the mark back.
+    fn acknowledge(&mut self) -> bool {
+        let rows = self.alert_rows();
+        let selected = rows.get(self.alerts.selected);
+        let active = selected.filter(|row| row.alert.resolved.is_none());
+        let Some(id) = active.map(|row| row.alert.id.clone()) else {
+            self.complain("no active alert is selected");
+            return true;
+        };
+        if !self.acknowledged.remove(&id) {
+            self.acknowledged.insert(id);
+        }
         true
     }
 

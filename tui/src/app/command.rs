@@ -35,7 +35,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("interval SIZE|default", "change the sampling of the target"),
     ("theme auto|mono|ansi|true", "choose the colours"),
     (
-        "overview, sites, flame, leaks, threads, shapes, jemalloc",
+        "overview, sites, flame, leaks, threads, shapes, jemalloc, alerts",
         "go to a tab",
     ),
     ("pause, help, q", "as the keys do"),
@@ -142,7 +142,7 @@ impl App {
                     .iter()
                     .filter_map(|(form, _)| form.split(' ').next());
                 let near = names
-                    .map(|name| (crate::keys::distance(name, word), name))
+                    .map(|name| (strsim::damerau_levenshtein(name, word), name))
                     .min()
                     .filter(|(distance, _)| *distance <= 2);
                 return Err(match near {

@@ -55,6 +55,7 @@ impl App {
                 let shape = self.parts().and_then(|parts| parts.shape.as_deref());
                 shape.map_or(0, |shape| shape.temporary.len())
             }
+            Screen::Alerts => self.alert_rows().len(),
             Screen::Detail | Screen::Flame | Screen::Jemalloc => 0,
         };
         if row >= count {
@@ -67,6 +68,7 @@ impl App {
             Screen::Leaks => self.select_finding(row),
             Screen::Threads => self.select_thread(row),
             Screen::Shapes => self.shapes.select(row),
+            Screen::Alerts => self.alerts.select(row),
             Screen::Detail | Screen::Flame | Screen::Jemalloc => true,
         };
         // A second click on the selected row opens it.

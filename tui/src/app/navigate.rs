@@ -130,6 +130,7 @@ impl App {
             }
             Screen::Flame => self.zoom_flame(),
             Screen::Detail => self.detail.toggle_source(),
+            Screen::Alerts => self.open_alert(),
             Screen::Jemalloc => false,
         }
     }
@@ -183,6 +184,22 @@ impl App {
             function: found.function.clone(),
             file: found.file.clone(),
             line: found.line,
+        };
+        self.show_site(key);
+        true
+    }
+
+    /// The first site that the alert points at.
+    fn open_alert(&mut self) -> bool {
+        let rows = self.alert_rows();
+        let row = rows.get(self.alerts.selected);
+        let site = row.and_then(|row| row.alert.evidence.sites.first());
+        let Some(key) = site.map(|site| SiteKey {
+            function: site.function.clone(),
+            file: site.file.clone(),
+            line: site.line,
+        }) else {
+            return false;
         };
         self.show_site(key);
         true
@@ -269,6 +286,10 @@ impl App {
                 let shape = self.parts().and_then(|parts| parts.shape.as_deref());
                 let count = shape.map_or(0, |shape| shape.temporary.len());
                 self.shapes.select(moved(self.shapes.selected, count))
+            }
+            Screen::Alerts => {
+                let count = self.alert_rows().len();
+                self.alerts.select(moved(self.alerts.selected, count))
             }
             Screen::Jemalloc => {
                 let before = self.jemalloc_scroll;

@@ -92,6 +92,8 @@ impl App {
             self.threads.selected = at;
         }
         self.threads.settle(count, page);
+        let count = self.alert_rows().len();
+        self.alerts.settle(count, page);
         let shape = self.parts().and_then(|parts| parts.shape.as_deref());
         let count = shape.map_or(0, |shape| shape.temporary.len());
         self.shapes.settle(count, view::shapes::rows(self));

@@ -171,6 +171,15 @@ impl App {
     }
 }
 
+fn alert_ids(parts: &Parts) -> Vec<(&str, crate::alerts::Severity)> {
+    let active = parts.alerts.as_ref().map(|alerts| alerts.active.iter());
+    active
+        .into_iter()
+        .flatten()
+        .map(|of| (of.alert.id.as_str(), of.alert.severity))
+        .collect()
+}
+
 /// Whether something is there that was not before.
 fn is_new(old: &Parts, new: &Parts) -> bool {
     old.findings.is_none() && new.findings.is_some()
@@ -179,6 +188,7 @@ fn is_new(old: &Parts, new: &Parts) -> bool {
         || old.threads.is_none() && new.threads.is_some()
         || old.shape.is_none() && new.shape.is_some()
         || old.jemalloc.is_none() && new.jemalloc.is_some()
+        || alert_ids(old) != alert_ids(new)
         || old.flame.is_none() && new.flame.is_some()
         || old.findings.as_ref().map(|findings| findings.ignored)
             != new.findings.as_ref().map(|findings| findings.ignored)

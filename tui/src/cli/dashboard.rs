@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use riptide_reader::{
@@ -14,7 +15,9 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::CliError;
 use crate::{
-    feed,
+    alerts::{rules_of, timing_of},
+    config::{self, Config, Sources},
+    feed::{self, AlertSettings},
     settings::{self, Settings, SettingsError},
     terminal::{self, Outcome, Start},
     theme::{Environment, Theme},
@@ -78,6 +81,26 @@ pub(super) fn show(
         .map_err(|error| CliError::io("use the terminal", error))
 }
 
+/// The rules that `serve` would have. What is wrong with its configuration is no reason not to show a
+/// heap: it is told on the Alerts screen.
+fn alerts() -> AlertSettings {
+    let of = |config: &Config, problem| AlertSettings {
+        rules: rules_of(config),
+        timing: timing_of(config, Duration::ZERO),
+        channels: config
+            .alerts
+            .channels
+            .iter()
+            .map(|channel| channel.word().to_owned())
+            .collect(),
+        problem,
+    };
+    match config::load(&Sources::of_process(None)) {
+        Ok(loaded) => of(&loaded.config, None),
+        Err(problems) => of(&Config::default(), Some(problems.to_string())),
+    }
+}
+
 fn start(settings: Settings, colored: bool) -> Start {
     let mut terminal = Environment::read(colored);
     if let Some(is_ascii) = settings.is_ascii {
@@ -100,6 +123,7 @@ fn start(settings: Settings, colored: bool) -> Start {
                 Some(directory.join("suppressions"))
             }),
             exports: settings.exports.unwrap_or_default(),
+            alerts: alerts(),
         },
     }
 }

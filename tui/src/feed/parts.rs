@@ -12,7 +12,10 @@ use riptide_reader::{
     profile::{Group, GroupBy, Site, Snapshot},
 };
 
-use super::source::Source;
+use super::{
+    source::Source,
+    watch::{AlertSettings, Watchman},
+};
 use crate::{
     app::SiteKey,
     flame::Tree,
@@ -36,13 +39,16 @@ pub enum Part {
     Jemalloc,
     /// The tree of stacks.
     Flame,
+    /// Alerts.
+    Alerts,
     /// The site asked for.
     Inspected,
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Findings,
+        Self::Alerts,
         Self::Inspected,
         Self::Flame,
         Self::Functions,
@@ -71,20 +77,30 @@ pub(super) struct Maker {
     pub(super) parts: Parts,
     pub(super) suppressions: Suppressions,
     pub(super) advisor: Advisor,
+    watchman: Watchman,
     pub(super) wanted: Option<Part>,
     pub(super) inspect: Option<SiteKey>,
     made: [Option<Made>; Part::ALL.len()],
 }
 
 impl Maker {
-    pub(super) fn new(suppressions: Suppressions) -> Self {
+    pub(super) fn new(suppressions: Suppressions, alerts: AlertSettings) -> Self {
         Self {
             parts: Parts::default(),
             suppressions,
             advisor: Advisor::default(),
+            watchman: Watchman::new(alerts),
             wanted: None,
             inspect: None,
             made: [None; Part::ALL.len()],
+        }
+    }
+
+    /// Lets the rules of alerts look at a snapshot; what is new with them is due at once.
+    pub(super) fn watch(&mut self, snapshot: &Snapshot) {
+        let findings = self.parts.findings.as_deref();
+        if self.watchman.look(snapshot, findings) {
+            self.make_anew(Some(Part::Alerts));
         }
     }
 
@@ -188,6 +204,7 @@ impl Maker {
                 let (stacks, growth) = source.stacks();
                 parts.flame = Some(Arc::new(Tree::of(&stacks, &growth)));
             }
+            Part::Alerts => parts.alerts = Some(self.watchman.alerts()),
             Part::Inspected => {
                 parts.inspected = self.inspect.as_ref().map(|key| {
                     Arc::new(Inspected {

@@ -72,6 +72,7 @@ impl Recorded {
         // It is followed by this name.
         snapshot.target.region.clone_from(&self.path);
         self.replay.show_to(&mut self.maker.advisor, &snapshot);
+        self.maker.watch(&snapshot);
         self.snapshot = Arc::new(snapshot);
         self.maker.make_anew(None);
         self.is_shown = false;

@@ -1,173 +1,6 @@
 //! The table of keys.
 
-use super::Key;
-
-/// What a key does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Leave.
-    Quit,
-    /// Leave, and keep the last picture in the terminal.
-    QuitKeepingFrame,
-    /// Open or close the help.
-    Help,
-    /// Go to a tab, counted from 0.
-    Tab(usize),
-    /// Go to the next tab.
-    NextTab,
-    /// Go to the previous tab.
-    PreviousTab,
-    /// One level up.
-    Back,
-    /// One row up.
-    Up,
-    /// One row down.
-    Down,
-    /// One column, or frame, to the left.
-    Left,
-    /// One column, or frame, to the right.
-    Right,
-    /// Back in time.
-    Earlier,
-    /// On in time.
-    Later,
-    /// To the present.
-    Now,
-    /// A closer look.
-    ZoomIn,
-    /// A wider look.
-    ZoomOut,
-    /// First row.
-    Top,
-    /// Last row.
-    Bottom,
-    /// A page up.
-    PageUp,
-    /// A page down.
-    PageDown,
-    /// Half a page up.
-    HalfPageUp,
-    /// Half a page down.
-    HalfPageDown,
-    /// Open what is selected.
-    Open,
-    /// Enter a filter, or what to look for.
-    Filter,
-    /// The next hit.
-    NextHit,
-    /// The hit before.
-    PreviousHit,
-    /// Open the sort menu.
-    SortMenu,
-    /// Sort by the next column.
-    SortNext,
-    /// Sort by the previous column.
-    SortPrevious,
-    /// Turn the order round.
-    Reverse,
-    /// Choose columns.
-    Columns,
-    /// Put rows together in another way.
-    Group,
-    /// All sites of the same function.
-    SameFunction,
-    /// What widths stand for.
-    Metric,
-    /// Hold the picture, or let it go on.
-    Pause,
-    /// Compare with this moment, or stop comparing.
-    Base,
-    /// Write a file for another tool.
-    Export,
-    /// Copy what is selected.
-    Copy,
-    /// Show or fold the frames of the runtime.
-    RuntimeFrames,
-    /// Leave a finding out from now on.
-    Ignore,
-    /// Follow the process that took the place of one that ended.
-    Restarted,
-    /// Enter a command.
-    Command,
-    /// Suspend to the shell.
-    Suspend,
-    /// Draw everything anew.
-    Redraw,
-}
-
-/// What is in front and takes the keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The list of targets, or the search for one.
-    Picker,
-    /// The Overview.
-    Overview,
-    /// The table of sites.
-    Sites,
-    /// The flame graph.
-    Flame,
-    /// The verdicts.
-    Leaks,
-    /// The threads.
-    Threads,
-    /// Sizes and lifetimes.
-    Shapes,
-    /// jemalloc.
-    Jemalloc,
-    /// One site over the whole screen.
-    Detail,
-    /// The help.
-    Help,
-    /// The sort menu.
-    SortMenu,
-    /// The menu of columns.
-    ColumnMenu,
-    /// The menu of export formats.
-    ExportMenu,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::Picker,
-        Self::Overview,
-        Self::Sites,
-        Self::Flame,
-        Self::Leaks,
-        Self::Threads,
-        Self::Shapes,
-        Self::Jemalloc,
-        Self::Detail,
-        Self::Help,
-        Self::SortMenu,
-        Self::ColumnMenu,
-        Self::ExportMenu,
-    ];
-
-    const fn bit(self) -> u32 {
-        1 << self as u32
-    }
-
-    /// Its name in the help.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Picker => "Targets",
-            Self::Overview => "Overview",
-            Self::Sites => "Sites",
-            Self::Flame => "Flame",
-            Self::Leaks => "Leaks",
-            Self::Threads => "Threads",
-            Self::Shapes => "Shapes",
-            Self::Jemalloc => "jemalloc",
-            Self::Detail => "Site",
-            Self::Help => "Help",
-            Self::SortMenu => "Sort menu",
-            Self::ColumnMenu => "Columns menu",
-            Self::ExportMenu => "Export menu",
-        }
-    }
-}
+use super::{Action, Key, Scope};
 
 const PICKER: u32 = Scope::Picker.bit();
 const OVERVIEW: u32 = Scope::Overview.bit();
@@ -177,19 +10,21 @@ const LEAKS: u32 = Scope::Leaks.bit();
 const THREADS: u32 = Scope::Threads.bit();
 const SHAPES: u32 = Scope::Shapes.bit();
 const JEMALLOC: u32 = Scope::Jemalloc.bit();
+const ALERTS: u32 = Scope::Alerts.bit();
 const DETAIL: u32 = Scope::Detail.bit();
 const HELP: u32 = Scope::Help.bit();
 const SORT: u32 = Scope::SortMenu.bit();
 const MENUS: u32 = SORT | Scope::ColumnMenu.bit() | Scope::ExportMenu.bit();
 /// The screens of a target.
-const TABS: u32 = OVERVIEW | SITES | FLAME | LEAKS | THREADS | SHAPES | JEMALLOC | DETAIL;
+const TABS: u32 = OVERVIEW | SITES | FLAME | LEAKS | THREADS | SHAPES | JEMALLOC | ALERTS | DETAIL;
 /// Where a row can be opened.
-const OPENS: u32 = PICKER | OVERVIEW | SITES | FLAME | LEAKS | THREADS | SHAPES | DETAIL | MENUS;
+const OPENS: u32 =
+    PICKER | OVERVIEW | SITES | FLAME | LEAKS | THREADS | SHAPES | ALERTS | DETAIL | MENUS;
 const ALL: u32 = PICKER | TABS | HELP | MENUS;
 /// Where there is a chart over time.
 const CHARTS: u32 = OVERVIEW | DETAIL;
 /// Where something can be copied.
-const COPIES: u32 = OVERVIEW | SITES | FLAME | LEAKS | THREADS | SHAPES | JEMALLOC | DETAIL;
+const COPIES: u32 = TABS;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -380,6 +215,14 @@ pub const BINDINGS: &[Binding] = &[
         "leave this finding out from now on: writes a suppression, which `riptide leaks --suppressions` reads too",
     ),
     bind(
+        &[Char('a')],
+        "acknowledge",
+        Action::Acknowledge,
+        ALERTS,
+        "acknowledge",
+        "mark an alert as seen; again takes the mark back",
+    ),
+    bind(
         &[Char('d')],
         "base",
         Action::Base,
@@ -538,6 +381,14 @@ pub const BINDINGS: &[Binding] = &[
         TABS,
         "",
         "go to jemalloc",
+    ),
+    bind(
+        &[Char('8')],
+        "alerts",
+        Action::Tab(7),
+        TABS,
+        "",
+        "go to the alerts",
     ),
     bind(
         &[Key::Up, Char('k')],

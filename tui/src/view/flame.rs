@@ -138,7 +138,8 @@ fn short(name: &str, cells: usize) -> String {
     let mut rest = name.as_str();
     while text::width(rest) > cells {
         match rest.split_once("::") {
-            Some((_, tail)) if !tail.is_empty() => rest = tail,
+            // A closure alone says nothing of where it is.
+            Some((_, tail)) if !tail.is_empty() && !tail.starts_with('{') => rest = tail,
             _ => break,
         }
     }

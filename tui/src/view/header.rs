@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Names of the tabs, and what is left of them on a narrow screen.
-const TABS: [(&str, &str); 7] = [
+const TABS: [(&str, &str); 8] = [
     ("Overview", "Over"),
     ("Sites", "Sites"),
     ("Flame", "Flame"),
@@ -26,6 +26,7 @@ const TABS: [(&str, &str); 7] = [
     ("Threads", "Thr"),
     ("Shapes", "Shap"),
     ("jemalloc", "jem"),
+    ("Alerts", "Alrt"),
 ];
 
 /// Names of the tabs.

@@ -22,7 +22,7 @@ const NOTES: [&str; 4] = [
 ];
 
 /// Places that are named; menus are told by their own footers.
-const SCOPES: [Scope; 9] = [
+const SCOPES: [Scope; 10] = [
     Scope::Picker,
     Scope::Overview,
     Scope::Sites,
@@ -31,6 +31,7 @@ const SCOPES: [Scope; 9] = [
     Scope::Threads,
     Scope::Shapes,
     Scope::Jemalloc,
+    Scope::Alerts,
     Scope::Detail,
 ];
 

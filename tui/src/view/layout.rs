@@ -206,7 +206,7 @@ pub fn page_rows(app: &App) -> usize {
         // Its heading, and the path of the selected region.
         Screen::Picker => usize::from(body.height.saturating_sub(3)),
         Screen::Sites => site_rows(app),
-        Screen::Leaks | Screen::Threads => list_rows(app),
+        Screen::Leaks | Screen::Threads | Screen::Alerts => list_rows(app),
         Screen::Shapes => shapes::rows(app),
         Screen::Overview | Screen::Detail | Screen::Flame | Screen::Jemalloc => {
             usize::from(body.height)
@@ -247,6 +247,7 @@ pub fn row_at(app: &App, areas: &Areas, at: Position) -> Option<usize> {
         Screen::Sites => (sites(app, areas.body).rows, app.sites.cursor.offset),
         Screen::Leaks => (list(app, areas.body).rows, app.leaks.offset),
         Screen::Threads => (list(app, areas.body).rows, app.threads.offset),
+        Screen::Alerts => (list(app, areas.body).rows, app.alerts.offset),
         Screen::Shapes => (shapes::plan(app, areas.body).rows, app.shapes.offset),
         Screen::Detail | Screen::Flame | Screen::Jemalloc => return None,
     };

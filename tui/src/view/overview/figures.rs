@@ -102,6 +102,7 @@ pub(super) fn figure_lines(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Li
     ];
     rows.extend(cgroup_rows(app, snapshot));
     rows.extend(findings_row(app));
+    rows.extend(alerts_row(app));
     let rates = &snapshot.rates;
     rows.push(Figure {
         rank: 6,
@@ -248,6 +249,27 @@ fn findings_row(app: &App) -> Option<Figure> {
         ignored => format!("{ignored} ignored"),
     };
     Some(figure(2, "findings", text, &note, style, theme.dim()))
+}
+
+/// How many alerts are active that the user has not seen.
+fn alerts_row(app: &App) -> Option<Figure> {
+    let theme = app.theme;
+    let alerts = app.parts()?.alerts.as_deref()?;
+    let open = alerts.active.iter().map(|of| &of.alert);
+    let open = open.filter(|alert| !app.acknowledged.contains(&alert.id));
+    let worst = open.clone().map(|alert| alert.severity).max()?;
+    let text = match open.count() {
+        1 => format!("1, {}", worst.word()),
+        count => format!("{count}, the worst {}", worst.word()),
+    };
+    Some(figure(
+        2,
+        "alerts",
+        text,
+        "8 shows them",
+        theme.bad(),
+        theme.dim(),
+    ))
 }
 
 /// What has its place only on a wide screen.

@@ -335,6 +335,7 @@ fn prepared(scope: Scope) -> App {
         Scope::Threads => &[Key::Char('5')],
         Scope::Shapes => &[Key::Char('6')],
         Scope::Jemalloc => &[Key::Char('7')],
+        Scope::Alerts => &[Key::Char('8')],
         Scope::Detail => &[Key::Enter],
         Scope::Help => &[Key::Char('?')],
         Scope::SortMenu => &[Key::Char('2'), Key::Char('s')],

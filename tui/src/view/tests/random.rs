@@ -13,7 +13,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     let key = prop_oneof![
         any::<char>().prop_map(Key::Char),
         proptest::sample::select(
-            "qQ?1234567/s<>rxm#cdeyi`+- hjklgGnN~:(.>MR"
+            "qQ?12345678a/s<>rxm#cdeyi`+- hjklgGnN~:(.>MR"
                 .chars()
                 .collect::<Vec<_>>()
         )

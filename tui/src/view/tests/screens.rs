@@ -144,6 +144,7 @@ pictures! {
     threads at BOTH => |size| pressed(size, "5j");
     shapes at BOTH => |size| pressed(size, "6");
     jemalloc at BOTH => |size| pressed(size, "7");
+    alerts at BOTH => |size| pressed(size, "8ja");
     detail at BOTH => |size| one_site(size, &[]);
     detail_with_runtime_frames at BOTH => |size| {
         one_site(size, &[Key::Char('x'), Key::Down, Key::Down, Key::Down])
@@ -234,7 +235,7 @@ pictures! {
 }
 
 /// Every screen of a target, by the keys that lead to it.
-pub(super) const SCREENS: [(&str, &str); 8] = [
+pub(super) const SCREENS: [(&str, &str); 9] = [
     ("overview", "1"),
     ("sites", "2"),
     ("flame", "3"),
@@ -242,6 +243,7 @@ pub(super) const SCREENS: [(&str, &str); 8] = [
     ("threads", "5"),
     ("shapes", "6"),
     ("jemalloc", "7"),
+    ("alerts", "8"),
     ("help", "?"),
 ];
 
