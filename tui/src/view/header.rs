@@ -35,20 +35,21 @@ pub fn tab_names() -> [&'static str; TABS.len()] {
     TABS.map(|(name, _)| name)
 }
 
-/// Texts of the tabs at a width, each with room for brackets.
+/// Texts of the tabs at a width, each with room for brackets: whole, closer together, or short.
 fn tab_texts(width: u16) -> Vec<String> {
-    let long: Vec<String> = (1..)
-        .zip(TABS)
-        .map(|(number, (name, _))| format!("{number} {name}"))
-        .collect();
-    let needed: usize = long.iter().map(|text| text.len() + 2).sum();
-    if needed < usize::from(width) {
-        return long;
-    }
-    (1..)
-        .zip(TABS)
-        .map(|(number, (_, name))| format!("{number}{name}"))
-        .collect()
+    let made = |text: fn(usize, &str, &str) -> String| -> Vec<String> {
+        let tabs = (1..).zip(TABS);
+        tabs.map(|(number, (name, short))| text(number, name, short))
+            .collect()
+    };
+    let fits = |texts: &Vec<String>| {
+        let needed: usize = texts.iter().map(|text| text.len() + 2).sum();
+        needed <= usize::from(width)
+    };
+    let whole = made(|number, name, _| format!("{number} {name}"));
+    let close = made(|number, name, _| format!("{number}{name}"));
+    let short = made(|number, _, short| format!("{number}{short}"));
+    [whole, close].into_iter().find(fits).unwrap_or(short)
 }
 
 /// Columns of each tab on its line.
