@@ -64,13 +64,18 @@ fn figure(metric: &str, value: f64) -> String {
     }
 }
 
-fn name(alert: &Alert) -> String {
-    let site = alert.evidence.sites.first();
-    match (alert.rule, site) {
-        (crate::alerts::Rule::Leak, Some(site)) => {
-            format!("leak in {}", display_name(&site.function))
+/// The rule, and the site if it is about one, in so many cells.
+fn name(alert: &Alert, room: usize) -> String {
+    let rule = alert.rule.word();
+    match alert.evidence.sites.first() {
+        Some(site) if alert.rule == crate::alerts::Rule::Leak => {
+            let rest = room.saturating_sub(rule.len() + 1);
+            format!(
+                "{rule} {}",
+                text::keep_end(&display_name(&site.function), rest)
+            )
         }
-        (rule, _) => rule.word().to_owned(),
+        _ => rule.to_owned(),
     }
 }
 
@@ -128,7 +133,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     } else {
         4
     };
-    let line = |cells: &[&str], name: &str| {
+    let line = |cells: &[&str], name: &dyn Fn(usize) -> String| {
         let mut out = String::new();
         for (index, (cell, width)) in cells.iter().zip(widths).take(columns).enumerate() {
             let cell = if index < 2 {
@@ -140,11 +145,11 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
             out.push_str("  ");
         }
         let room = total.saturating_sub(text::width(&out));
-        out.push_str(&text::keep_end(name, room));
+        out.push_str(&name(room));
         out
     };
     let heading = format!("rule {}/{}", app.alerts.selected + 1, rows.len());
-    let heading = Line::styled(line(&TITLES, &heading), theme.dim());
+    let heading = Line::styled(line(&TITLES, &|_| heading.clone()), theme.dim());
     lines(frame, areas.columns, vec![heading]);
     let body = shown
         .iter()
@@ -159,11 +164,14 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
             } else {
                 severity_style(theme, row.alert.severity)
             };
-            Line::styled(text::left(&line(&cells, &name(row.alert)), total), style)
+            Line::styled(
+                text::left(&line(&cells, &|room| name(row.alert, room)), total),
+                style,
+            )
         });
     lines(frame, areas.rows, body.collect());
     if let Some(row) = rows.get(app.alerts.selected) {
-        let content = pane(app, row.alert, alerts, areas.pane.width);
+        let content = pane(app, row, alerts, areas.pane.width);
         let height = usize::from(areas.pane.height);
         lines(
             frame,
@@ -204,8 +212,8 @@ fn nothing(frame: &mut Frame, area: Rect, app: &App, alerts: &Alerts) {
     centered(frame, area, text);
 }
 
-fn pane(app: &App, alert: &Alert, alerts: &Alerts, width: u16) -> Vec<Line<'static>> {
-    let theme = app.theme;
+fn pane(app: &App, row: &Row<'_>, alerts: &Alerts, width: u16) -> Vec<Line<'static>> {
+    let (theme, alert) = (app.theme, row.alert);
     let cells = usize::from(width).max(1);
     let title = format!(
         "{} {}, {}",
@@ -240,6 +248,13 @@ fn pane(app: &App, alert: &Alert, alerts: &Alerts, width: u16) -> Vec<Line<'stat
         figure(alert.metric, alert.threshold)
     );
     out.extend(wrapped(&against).into_iter().map(Line::raw));
+    if let Some(left) = row.cooldown {
+        let cooldown = format!(
+            "told again in {} at the earliest",
+            units::whole_seconds(left)
+        );
+        out.push(Line::styled(cooldown, theme.dim()));
+    }
     for recommendation in &alert.recommendations {
         let parts = text::wrap(recommendation, cells.saturating_sub(2));
         for (index, part) in parts.into_iter().enumerate() {
