@@ -176,7 +176,7 @@ impl Theme {
                 Style::new().fg(color).add_modifier(Modifier::REVERSED)
             }
             (Palette::Ansi, None) => {
-                let color = if shade % 2 == 0 {
+                let color = if shade.is_multiple_of(2) {
                     Color::Yellow
                 } else {
                     Color::Green

@@ -34,11 +34,9 @@ impl App {
                 }
             }
             Screen::Flame => return self.click_flame(at),
-            Screen::Overview => {
-                if view::overview::moment_at(self, areas.body, at).is_some() {
-                    self.drag = Some(at.x);
-                    return false;
-                }
+            Screen::Overview if view::overview::moment_at(self, areas.body, at).is_some() => {
+                self.drag = Some(at.x);
+                return false;
             }
             _ => {}
         }

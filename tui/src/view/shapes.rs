@@ -85,7 +85,7 @@ pub(super) fn bar(share: f64, cells: usize) -> String {
     };
     let eighths = (share * cells as f64 * 8.0).round() as usize;
     let mut out = "█".repeat(eighths / 8);
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         out.extend(PARTS.get(eighths % 8));
     } else if eighths == 0 && share > 0.0 {
         // Something is never made to look like nothing.
