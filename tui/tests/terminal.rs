@@ -72,7 +72,9 @@ fn a_panic_gives_the_terminal_back() {
         "132",
         "-y",
         "43",
-        "bash --norc --noprofile",
+        "bash",
+        "--norc",
+        "--noprofile",
     ]);
     tmux.see("shell>");
     let test = std::env::current_exe().unwrap();
