@@ -259,7 +259,7 @@ fn alerts_row(app: &App) -> Option<Figure> {
     let open = open.filter(|alert| !app.acknowledged.contains(&alert.id));
     let worst = open.clone().map(|alert| alert.severity).max()?;
     let text = match open.count() {
-        1 => format!("1, {}", worst.word()),
+        1 => format!("1 {}", worst.word()),
         count => format!("{count}, the worst {}", worst.word()),
     };
     Some(figure(
