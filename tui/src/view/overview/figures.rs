@@ -260,7 +260,7 @@ fn alerts_row(app: &App) -> Option<Figure> {
     let worst = open.clone().map(|alert| alert.severity).max()?;
     let text = match open.count() {
         1 => format!("1 {}", worst.word()),
-        count => format!("{count}, the worst {}", worst.word()),
+        count => format!("{count}, worst {}", worst.word()),
     };
     Some(figure(
         2,
