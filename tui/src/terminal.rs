@@ -5,7 +5,10 @@ use std::{
     io::{self, IsTerminal, Write},
     panic,
     path::PathBuf,
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::Instant,
 };
@@ -176,7 +179,13 @@ impl Drop for Guard {
     }
 }
 
+/// Whether the terminal is the dashboard's now. Leaving the alternate screen twice would put the cursor
+/// back over what was said in between, a panic's message for one.
+static IS_SET_UP: AtomicBool = AtomicBool::new(false);
+
 fn set_up() -> io::Result<()> {
+    // Relaxed, here and below: nothing else is told by it.
+    IS_SET_UP.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     execute!(
         io::stdout(),
@@ -189,6 +198,9 @@ fn set_up() -> io::Result<()> {
 
 /// Each step is tried whatever became of the others: the terminal may be half gone.
 fn restore() {
+    if !IS_SET_UP.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = execute!(
         io::stdout(),
         DisableBracketedPaste,

@@ -262,14 +262,12 @@ fn alerts_row(app: &App) -> Option<Figure> {
         1 => format!("1 {}", worst.word()),
         count => format!("{count}, worst {}", worst.word()),
     };
-    Some(figure(
-        2,
-        "alerts",
-        text,
-        "8 shows them",
-        theme.bad(),
-        theme.dim(),
-    ))
+    let note = if layout::is_wide(app) {
+        "8 shows them"
+    } else {
+        ""
+    };
+    Some(figure(2, "alerts", text, note, theme.bad(), theme.dim()))
 }
 
 /// What has its place only on a wide screen.
