@@ -100,9 +100,9 @@ pub(super) fn statements(made: &Measurement<'_>, reading: &Reading) -> Vec<Strin
     }
     match made.rule {
         Rule::LimitShare | Rule::TimeToLimit => {
-            if let Some((limit, usage)) = reading.cgroup_limit.zip(reading.cgroup_usage) {
+            if let Some((limit, usage)) = reading.cgroup_limit.zip(reading.cgroup_in_use) {
                 said.push(format!(
-                    "The cgroup uses {} of {}, files in the page cache included.",
+                    "The cgroup uses {} of {}, without file pages that the kernel can take back.",
                     megabytes(usage as f64),
                     megabytes(limit as f64)
                 ));

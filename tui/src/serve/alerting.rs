@@ -328,7 +328,7 @@ fn reading(tick: &Tick) -> Reading {
         live: tick.figures.live.bytes,
         rss: memory.rss,
         cgroup_limit: memory.cgroup_limit,
-        cgroup_usage: memory.cgroup_usage,
+        cgroup_in_use: memory.cgroup_in_use(),
         allocated: memory.allocated,
         active: memory.active,
         growth_bytes_per_second: tick.growth_bytes_per_second,
