@@ -78,10 +78,15 @@ pub(super) fn ended(rule: Rule, made: Option<&Measurement<'_>>, target: &TargetN
 }
 
 /// That its target is gone.
-pub(super) fn gone(rule: Rule, target: &TargetName) -> String {
+pub(super) fn gone(rule: Rule, target: &TargetName, was_killed: bool) -> String {
     let TargetName { process, pid, .. } = target;
+    let how = if was_killed {
+        "was killed; its region file keeps the evidence"
+    } else {
+        "has ended"
+    };
     format!(
-        "{process} ({pid}): the process is gone; {} ends with it",
+        "{process} ({pid}): {} is over, as the process {how}",
         subject(rule)
     )
 }
