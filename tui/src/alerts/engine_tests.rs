@@ -252,7 +252,10 @@ fn what_begins_waits_for_its_evidence_but_not_for_ever() {
     let mut engine = Engine::new(rules(), patient);
     engine.observe(at(0), reading(710.0));
     let region = reading(0.0).target.region;
-    assert_eq!(engine.wanting_evidence(at(0)), [region.clone()]);
+    assert_eq!(
+        engine.wanting_evidence(at(0)),
+        std::slice::from_ref(&region)
+    );
     assert!(engine.wanting_evidence(at(1)).is_empty(), "asked once");
     assert!(engine.speak(at(10)).is_empty());
     let site = SiteEvidence {
