@@ -59,6 +59,12 @@ fn comes_back(protocol: &str) {
     thread::sleep(outage());
     assert!(serve.running.is_running(), "{}", serve.log());
     let grown = serve.rss().saturating_sub(before);
+    println!(
+        "{protocol}: {} s without a collector, {} failed exports, {} KiB more RSS",
+        outage().as_secs(),
+        failed(&serve),
+        grown / 1_024
+    );
     assert!(grown < GROWTH, "grew by {grown} bytes in the outage");
     let log = serve.log();
     let complaints = log
