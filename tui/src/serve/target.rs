@@ -120,6 +120,8 @@ impl Target {
         let mut kept = lock(&self.capture);
         if let Some((at, capture)) = &*kept
             && at.elapsed() < CAPTURE_FRESH
+            // Nobody wants to hear that a target lives which just died.
+            && capture.snapshot.target.state == self.latest().figures.target.state
         {
             return Arc::clone(capture);
         }
