@@ -51,6 +51,7 @@ mod profiling {
     pub(crate) mod jemalloc_stats;
     pub(crate) mod lanes;
     pub(crate) mod map;
+    pub(crate) mod mark;
     pub(crate) mod profiler;
     pub(crate) mod record;
     pub(crate) mod sampler;

@@ -59,7 +59,7 @@ fn bench(criterion: &mut Criterion, view: &View<'_>) {
         bencher.iter(|| view.stacks.add_allocation(StackId(1), black_box(weight), 0));
     });
     criterion.bench_function("add a free to a stack's totals", |bencher| {
-        bencher.iter(|| view.stacks.add_free(StackId(1), black_box(64), 1000));
+        bencher.iter(|| view.stacks.add_free(StackId(1), black_box(64), Some(1000)));
     });
     let block = LiveBlock {
         address: 0x7f00_0000_0000,

@@ -360,6 +360,13 @@ impl Victim {
         Self::start(command)
     }
 
+    /// A victim of this package, sampled as by default.
+    pub(crate) fn by_default(name: &str, arguments: &[&str], directory: &Directory) -> Self {
+        let mut command = victim_command(&program(name), directory.path());
+        command.args(arguments);
+        Self::start(command)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

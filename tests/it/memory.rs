@@ -1,6 +1,9 @@
 //! `riptide memory`: the rows add up to the RSS, and hold what the victim knows it holds.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -221,9 +224,18 @@ fn fragmentation_goes_to_the_site_that_keeps_the_slabs() {
     let arguments = ["fragmentation", "wasteful"];
     let mut victim = Victim::new("victim-waste", &arguments, &directory, "16KiB");
     assert_eq!(victim.line(), "ready");
+    let ready = Instant::now();
     // The size classes are looked at a second after the last time at the earliest.
-    thread::sleep(Duration::from_millis(1_500));
-    let memory = Memory::of(&directory);
+    let memory = loop {
+        thread::sleep(Duration::from_millis(500));
+        let seconds_since_ready = ready.elapsed().as_secs_f64();
+        let memory = Memory::of(&directory);
+        let age_seconds = memory.0["fragmentation"]["age_seconds"].as_f64();
+        if age_seconds.is_some_and(|age_seconds| age_seconds < seconds_since_ready) {
+            break memory;
+        }
+        assert!(seconds_since_ready < 30.0, "{}", memory.0);
+    };
     let found = &memory.0["fragmentation"];
     // 200,000 blocks of 512 bytes fill 97 MiB, one in sixteen stays; those that stay share the slabs
     // with holes of jemalloc's own order.

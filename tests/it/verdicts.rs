@@ -10,7 +10,7 @@ use crate::harness::{Directory, Victim, long, riptide};
 /// Starts a victim and gives the function it names.
 fn start(program: &str, scenario: &str, rate: &str) -> (Directory, Victim, String) {
     let directory = Directory::new();
-    let mut victim = Victim::new(program, &[scenario, rate], &directory, "512KiB");
+    let mut victim = Victim::by_default(program, &[scenario, rate], &directory);
     let function = victim.report()["function"].as_str().unwrap().to_owned();
     (directory, victim, function)
 }

@@ -7,17 +7,21 @@ const SIZE_MASK: u64 = (1 << SIZE_BITS) - 1;
 const KIND_SHIFT: u32 = 56;
 const KIND_ALLOCATION: u64 = 1;
 const KIND_FREE: u64 = 2;
+const KIND_MOVE: u64 = 3;
 
 /// What happened to a sampled block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// The block was allocated.
     Allocation,
-    /// The block was freed (or moved by `realloc`, which is a free and an allocation).
+    /// The block was freed.
     Free {
         /// Milliseconds from the block's birth to its free.
         lifetime_ms: u32,
     },
+    /// `realloc` took the block over: its record ends, its life goes on, seen again only if the new
+    /// size was drawn.
+    Move,
 }
 
 /// One record of the ring.
@@ -49,6 +53,7 @@ impl Event {
         let (kind, lifetime_ms) = match self.kind {
             EventKind::Allocation => (KIND_ALLOCATION, 0),
             EventKind::Free { lifetime_ms } => (KIND_FREE, lifetime_ms),
+            EventKind::Move => (KIND_MOVE, 0),
         };
         [
             kind << KIND_SHIFT | self.size.min(SIZE_MASK),
@@ -69,6 +74,7 @@ impl Event {
             KIND_FREE => EventKind::Free {
                 lifetime_ms: (tail >> 32) as u32,
             },
+            KIND_MOVE => EventKind::Move,
             _ => return None,
         };
         Some(Self {

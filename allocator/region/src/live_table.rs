@@ -73,6 +73,13 @@ impl<'a> LiveTable<'a> {
         self.slots.get(start..start.checked_add(SLOT_WORDS)?)
     }
 
+    /// First word of a slot, for a writer that wants it in its cache.
+    #[must_use]
+    #[inline]
+    pub fn place_of(&self, index: usize) -> Option<&'a AtomicU64> {
+        self.slot(index)?.first()
+    }
+
     /// Publishes a block in a slot that the caller owns. An index outside the table is ignored.
     #[inline]
     pub fn publish(&self, index: usize, block: &LiveBlock) {

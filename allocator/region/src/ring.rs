@@ -115,6 +115,13 @@ impl<'a> Ring<'a> {
         })
     }
 
+    /// First word of the record that `ticket` will be written to, for a writer that wants it in its cache.
+    #[must_use]
+    #[inline]
+    pub fn place_of(&self, ticket: u64) -> Option<&'a AtomicU64> {
+        self.slot(ticket).map(|slot| slot.sequence)
+    }
+
     /// Appends a record. Never waits; when the slot is taken the record is dropped and counted.
     #[inline]
     pub fn publish(&self, payload: &Payload) -> Publish {

@@ -280,16 +280,21 @@ impl<'a> StackTable<'a> {
         }
     }
 
-    /// Counts the free of a sampled block of `size` requested bytes that lived `lifetime_ns`.
+    /// Counts the end of a sampled block of `size` requested bytes that lived `lifetime_ns`; `None` for
+    /// one that `realloc` took over, whose life goes on.
     #[inline]
-    pub fn add_free(&self, id: StackId, size: u64, lifetime_ns: u64) {
+    pub fn add_free(&self, id: StackId, size: u64, lifetime_ns: Option<u64>) {
         let Some(entry) = self.entry(id) else { return };
-        let bucket = LIFETIMES + lifetime_bucket(lifetime_ns);
-        for (word, value) in [(FREED_SAMPLES, 1), (FREED_SAMPLED_BYTES, size), (bucket, 1)] {
+        let add = |word: usize, value: u64| {
             if let Some(word) = entry.get(word) {
                 // Relaxed: totals are independent figures.
                 word.fetch_add(value, Ordering::Relaxed);
             }
+        };
+        add(FREED_SAMPLES, 1);
+        add(FREED_SAMPLED_BYTES, size);
+        if let Some(lifetime_ns) = lifetime_ns {
+            add(LIFETIMES + lifetime_bucket(lifetime_ns), 1);
         }
     }
 

@@ -60,7 +60,7 @@ fn write_everywhere(view: &View<'_>) {
     };
     for id in [0, 1, 2, u32::MAX] {
         view.stacks.add_allocation(StackId(id), weight, 6);
-        view.stacks.add_free(StackId(id), u64::MAX, u64::MAX);
+        view.stacks.add_free(StackId(id), u64::MAX, Some(u64::MAX));
     }
     view.live.publish(
         3,

@@ -571,7 +571,7 @@ fn stack_fields_lie_where_the_table_says() {
     };
     table.add_allocation(id, weight(1.0), 10);
     table.add_allocation(id, weight(0.5), 11);
-    table.add_free(id, 8, 0);
+    table.add_free(id, 8, Some(0));
     let read = element(SectionKind::StackEntries, &entries);
     let hash = read[1];
     let two = 2.0_f64.to_bits();

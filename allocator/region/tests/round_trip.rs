@@ -31,8 +31,11 @@ fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
 
 prop_compose! {
     fn any_event()(
-        free in any::<bool>(),
-        lifetime_ms in any::<u32>(),
+        kind in prop_oneof![
+            Just(EventKind::Allocation),
+            any::<u32>().prop_map(|lifetime_ms| EventKind::Free { lifetime_ms }),
+            Just(EventKind::Move),
+        ],
         address in any::<u64>(),
         size in 0_u64..1 << 48,
         stack in any::<u32>(),
@@ -42,7 +45,7 @@ prop_compose! {
         interval in any::<u32>(),
     ) -> Event {
         Event {
-            kind: if free { EventKind::Free { lifetime_ms } } else { EventKind::Allocation },
+            kind,
             address,
             size,
             stack: StackId(stack),

@@ -3,7 +3,9 @@
 //! Once a tick the measured cost of the slow path is set against the process's CPU time since the
 //! tick before. The cost of samples is inversely proportional to the interval, so the interval that
 //! would have met the budget is `interval · cost / budget`; ticks cost the same at any interval, and
-//! what they took is not the samples' to spend. The interval also doubles when the live table
+//! what they took is not the samples' to spend. A process that hardly uses the CPU would be blinded by a
+//! share of next to nothing: at the default, samples may cost 0.1 % of one core in any case. The
+//! interval also doubles when the live table
 //! fills up. An interval that a user asks for while the process runs (the control file) stands as long
 //! as it is asked for, whatever it costs. Estimates stay unbiased: every record carries the interval that it was drawn with.
 
@@ -16,6 +18,11 @@ const CPU_MIN_NS: u64 = 20_000_000;
 /// Share of the budget that samples have in any case: a process that ticks cost dear is still
 /// sampled.
 const SAMPLES_MIN_PERCENT: u64 = 50;
+/// What samples may cost at the default however little CPU the process uses: 0.1 % of one core, as one
+/// part of this many of the time that has passed …
+const ELAPSED_PER_COST: u64 = 1_000;
+/// … of which this much counts at most: a burst after a long rest is held to the budget at once.
+const ELAPSED_MAX_NS: u64 = 10_000_000_000;
 /// A target is met when the cost lies between this many percent of it and the target itself.
 const TARGET_FLOOR_PERCENT: u64 = 80;
 
@@ -26,7 +33,10 @@ pub(crate) struct Measured {
     pub(crate) samples_ns: u64,
     /// Of the ticks.
     pub(crate) ticks_ns: u64,
+    /// Of the whole process.
     pub(crate) cpu_ns: u64,
+    /// On the clock.
+    pub(crate) elapsed_ns: u64,
     /// Slots of the live table in use, in percent.
     pub(crate) occupancy_percent: u64,
 }
@@ -74,14 +84,15 @@ impl Controller {
             return before;
         }
         let interval = self.by_occupancy(interval, measured.occupancy_percent);
-        let (ppm, low) = match self.budget {
+        let (ppm, low, least) = match self.budget {
             Budget::Fixed => return interval,
-            Budget::AtMost(ppm) => (ppm, self.start.max(INTERVAL_MIN)),
-            Budget::Target(ppm) => (ppm, INTERVAL_MIN),
+            Budget::AtMost(ppm) => (ppm, self.start.max(INTERVAL_MIN), 1),
+            Budget::Target(ppm) => (ppm, INTERVAL_MIN, 0),
         };
         self.pending.samples_ns += measured.samples_ns;
         self.pending.ticks_ns += measured.ticks_ns;
         self.pending.cpu_ns += measured.cpu_ns;
+        self.pending.elapsed_ns += measured.elapsed_ns;
         if self.pending.cpu_ns < CPU_MIN_NS {
             return interval;
         }
@@ -89,12 +100,14 @@ impl Controller {
             samples_ns: cost_ns,
             ticks_ns,
             cpu_ns,
+            elapsed_ns,
             ..
         } = core::mem::take(&mut self.pending);
         let budget_ns = (cpu_ns / 1_000_000).max(1) * ppm;
         let allowed_ns = budget_ns
             .saturating_sub(ticks_ns)
-            .max(budget_ns * SAMPLES_MIN_PERCENT / 100);
+            .max(budget_ns * SAMPLES_MIN_PERCENT / 100)
+            .max(least * elapsed_ns.min(ELAPSED_MAX_NS) / ELAPSED_PER_COST);
         if cost_ns <= allowed_ns && cost_ns * 100 >= allowed_ns * TARGET_FLOOR_PERCENT {
             return interval;
         }
@@ -154,9 +167,8 @@ mod tests {
                 None,
                 Measured {
                     samples_ns,
-                    ticks_ns: 0,
                     cpu_ns: 1_000_000_000,
-                    occupancy_percent: 0,
+                    ..Measured::default()
                 },
             );
         }
@@ -206,9 +218,9 @@ mod tests {
         let mut busy = controller(Budget::AtMost(5_000), false);
         let dear = Measured {
             samples_ns: 900_000_000,
-            ticks_ns: 0,
             cpu_ns: 1_000_000_000,
             occupancy_percent: 90,
+            ..Measured::default()
         };
         assert_eq!(busy.next(1 << 20, Some(4_096), dear), 4_096);
         assert_eq!(busy.budget_ppm(), 0, "nothing else moves the interval");
@@ -228,7 +240,7 @@ mod tests {
                     samples_ns,
                     ticks_ns,
                     cpu_ns: 1_000_000_000,
-                    occupancy_percent: 0,
+                    ..Measured::default()
                 },
             )
         };
@@ -240,5 +252,27 @@ mod tests {
             "half is the samples' own"
         );
         assert!(at(2_600_000, 900_000_000) > 512 << 10);
+    }
+
+    #[test]
+    fn a_process_that_hardly_uses_the_cpu_is_not_blinded() {
+        let idle = |samples_ns| Measured {
+            samples_ns,
+            cpu_ns: 20_000_000,
+            elapsed_ns: 5_000_000_000,
+            ..Measured::default()
+        };
+        let mut by_default = controller(Budget::AtMost(5_000), false);
+        assert_eq!(by_default.next(512 << 10, None, idle(4_900_000)), 512 << 10);
+        assert!(by_default.next(512 << 10, None, idle(5_100_000)) > 512 << 10);
+        let mut by_hand = controller(Budget::Target(5_000), false);
+        assert!(by_hand.next(512 << 10, None, idle(4_900_000)) > 512 << 10);
+        let burst = Measured {
+            samples_ns: 11_000_000,
+            cpu_ns: 20_000_000,
+            elapsed_ns: 3_600_000_000_000,
+            ..Measured::default()
+        };
+        assert!(by_default.next(512 << 10, None, burst) > 512 << 10);
     }
 }

@@ -188,6 +188,12 @@ impl Stash {
         self.len
     }
 
+    /// The slot that is taken next; `None` when the stash is empty.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<u32> {
+        self.slots.get(self.len.checked_sub(1)?).copied()
+    }
+
     /// Takes a slot; an empty stash is filled with up to `limit` first.
     #[inline]
     pub(crate) fn take(&mut self, free: &FreeSlots<'_>, limit: usize) -> Option<u32> {

@@ -1,9 +1,9 @@
 //! The hot path: what every allocation and free of the program pays.
 //!
-//! `alloc` is one subtraction and one branch; `dealloc` chooses its callee by comparing the
-//! address with two private words and the size with a constant, without a branch of its own: it is
-//! inlined into every drop glue, and an extra block there disturbs what the compiler inlines
-//! around it. `realloc` and `alloc_zeroed` are out of line.
+//! `alloc` is one subtraction and one branch; `dealloc` chooses its callee by the address and the size,
+//! without a branch of its own: it is inlined into every drop glue, and an extra block there disturbs
+//! what the compiler inlines around it. `realloc` and `alloc_zeroed` are reached by way of functions of the
+//! program's own crate, which hold them.
 #![expect(
     unsafe_code,
     reason = "GlobalAlloc is an unsafe trait over jemalloc's C functions"
@@ -11,13 +11,12 @@
 
 use core::{
     alloc::{GlobalAlloc, Layout},
-    ffi::{c_int, c_void},
+    ffi::c_int,
 };
 
-use tikv_jemalloc_sys::sdallocx;
 use tikv_jemallocator::Jemalloc;
 
-use super::{arena::SMALL_MAX, countdown, slow};
+use super::{arena::SMALL_MAX, countdown, mark, slow};
 
 /// The global allocator: jemalloc, sampled.
 ///
@@ -51,45 +50,6 @@ impl Default for Riptide {
     }
 }
 
-/// Which addresses may be sampled blocks.
-pub(crate) mod mark {
-    use core::sync::atomic::{AtomicUsize, Ordering};
-
-    use crossbeam_utils::CachePadded;
-
-    struct Mark {
-        mask: AtomicUsize,
-        value: AtomicUsize,
-    }
-
-    /// Nothing is marked at first: no address ANDed with 0 is 1.
-    static MARK: CachePadded<Mark> = CachePadded::new(Mark {
-        mask: AtomicUsize::new(0),
-        value: AtomicUsize::new(1),
-    });
-
-    /// Whether a block may be sampled: it lies in the reserved range, or is page-aligned.
-    #[inline(always)]
-    pub(crate) fn is_marked(address: usize) -> bool {
-        // Relaxed: the words are set before the first sampled block is handed out, and whoever
-        // frees a block has been handed it. Seen half-set they mark too much or nothing, and the
-        // slow path knows better.
-        address & MARK.mask.load(Ordering::Relaxed) == MARK.value.load(Ordering::Relaxed)
-    }
-
-    /// Marks the addresses of a range whose length is a power of two and divides its base.
-    pub(crate) fn range(base: usize, bytes: usize) {
-        MARK.mask.store(!(bytes - 1), Ordering::Relaxed);
-        MARK.value.store(base, Ordering::Relaxed);
-    }
-
-    /// Marks all page-aligned addresses.
-    pub(crate) fn page_aligned() {
-        MARK.mask.store(4095, Ordering::Relaxed);
-        MARK.value.store(0, Ordering::Relaxed);
-    }
-}
-
 /// Flags with which jemalloc gets a layout, as in tikv-jemallocator: none where its natural
 /// alignment suffices.
 #[inline(always)]
@@ -118,18 +78,18 @@ unsafe impl GlobalAlloc for Riptide {
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         let size = layout.size();
-        let free: unsafe extern "C" fn(*mut c_void, usize, c_int) =
-            if mark::is_marked(ptr.addr()) | (size > SMALL_MAX) {
-                slow::free
-            } else {
-                sdallocx
-            };
+        let by_address = mark::callee(ptr.addr());
+        let free = if size > SMALL_MAX {
+            slow::free
+        } else {
+            by_address
+        };
         // SAFETY: the block is live and was allocated with this layout, as the caller has promised;
         // the flags are those with which it was allocated.
         unsafe { free(ptr.cast(), size, flags_of(layout.align(), size)) };
     }
 
-    #[inline(never)]
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if countdown::charge(layout.size()) {
             // SAFETY: the layout's size is not zero, as the caller has promised.
@@ -139,12 +99,15 @@ unsafe impl GlobalAlloc for Riptide {
         unsafe { Jemalloc.alloc_zeroed(layout) }
     }
 
-    #[inline(never)]
+    #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let due = countdown::charge(new_size);
-        if due | mark::is_marked(ptr.addr()) | (layout.size() > SMALL_MAX) {
+        if countdown::charge(new_size) {
             // SAFETY: the caller's obligations are passed on.
-            return unsafe { slow::realloc(ptr, layout, new_size, due, self.on_by_default) };
+            return unsafe { slow::realloc(ptr, layout, new_size, true, self.on_by_default) };
+        }
+        if (layout.size() > SMALL_MAX) || mark::is_marked(ptr.addr()) {
+            // SAFETY: the caller's obligations are passed on.
+            return unsafe { slow::realloc(ptr, layout, new_size, false, self.on_by_default) };
         }
         // SAFETY: the block is not sampled, so it is as the inner allocator made it.
         unsafe { Jemalloc.realloc(ptr, layout, new_size) }

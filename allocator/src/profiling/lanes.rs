@@ -38,6 +38,11 @@ const CACHED_INTERVAL_MAX: u64 = 64 << 10;
 /// A pass through the slow path that takes longer was preempted.
 pub(crate) const PREEMPTED_NS: u64 = 20_000;
 
+/// How long a lane goes by what the clock last showed, in [`PREEMPTED_NS`].
+const CLOCK_KEPT: u64 = 10;
+/// Where samples are dense one pass in this many is timed, and stands for all of them.
+const TIMED_SHARE: u64 = 8;
+
 /// All lanes of a profiler.
 pub(crate) struct Lanes {
     slots: &'static [Slot],
@@ -67,6 +72,9 @@ struct LaneState {
     cache_flags: i32,
     /// Samples that would have used a thread cache, up to [`CACHED_SAMPLES_MIN`].
     dense_samples: u32,
+    /// What the clock showed, in nanoseconds, when the time counter stood at `clock_cycles`.
+    clock_ns: u64,
+    clock_cycles: u64,
     /// For the walk: a kilobyte that need not be cleared for each.
     stack: Stack,
 }
@@ -172,6 +180,23 @@ pub(crate) struct Lane<'a> {
 }
 
 impl Lane<'_> {
+    /// The coarse clock, in nanoseconds, for a pass that began when the time counter stood at `start`.
+    /// It is asked anew after [`CLOCK_KEPT`] at the latest, which is less than one of its steps.
+    #[inline]
+    pub(crate) fn now_ns(&mut self, start: u64) -> u64 {
+        let Some((_, lane)) = &mut self.taken else {
+            return sys::now_coarse_ns();
+        };
+        // Relaxed: a threshold. A counter that stands behind the one before, on another core, wraps to
+        // a long time.
+        let kept = CLOCK_KEPT * self.lanes.preempted_cycles.load(Ordering::Relaxed);
+        if start.wrapping_sub(lane.clock_cycles) >= kept {
+            lane.clock_cycles = start;
+            lane.clock_ns = sys::now_coarse_ns();
+        }
+        lane.clock_ns
+    }
+
     /// Takes a free slot of the live table.
     #[inline]
     pub(crate) fn take_slot(&mut self, free: &FreeSlots<'_>) -> Option<u32> {
@@ -181,6 +206,12 @@ impl Lane<'_> {
         let taken = lane.stash.take(free, self.lanes.stash_limit);
         slot.figures.show_stashed(&lane.stash);
         taken
+    }
+
+    /// The slot that is taken next, if that is known.
+    #[inline]
+    pub(crate) fn next_slot(&self) -> Option<u32> {
+        self.taken.as_ref()?.1.stash.next()
     }
 
     /// Gives a slot of the live table back.
@@ -232,32 +263,52 @@ impl Lane<'_> {
     /// Leaves the slow path, entered when the time counter stood at `start`.
     #[inline]
     pub(crate) fn leave(self, start: u64) {
-        let took = sys::cycles().wrapping_sub(start);
-        // Relaxed, here and below: statistics.
-        let preempted = took >= self.lanes.preempted_cycles.load(Ordering::Relaxed);
         match &self.taken {
-            Some((slot, _)) => {
+            Some((slot, lane)) => {
                 let add = |word: &AtomicU64, amount: u64| {
+                    // Relaxed: statistics, and nobody else changes them.
                     let sum = word.load(Ordering::Relaxed).wrapping_add(amount);
                     word.store(sum, Ordering::Relaxed);
                 };
-                slot.figures.count(took, preempted, add);
+                let figures = &slot.figures;
+                add(&figures.calls, 1);
+                if lane.dense_samples < CACHED_SAMPLES_MIN {
+                    figures.count(self.took(start), 1, add);
+                } else if figures
+                    .calls
+                    .load(Ordering::Relaxed)
+                    .is_multiple_of(TIMED_SHARE)
+                {
+                    figures.count(self.took(start), TIMED_SHARE, add);
+                }
             }
-            None => self.lanes.shared.count(took, preempted, |word, amount| {
-                word.fetch_add(amount, Ordering::Relaxed);
-            }),
+            None => {
+                let add = |word: &AtomicU64, amount: u64| {
+                    // Relaxed: a statistic.
+                    word.fetch_add(amount, Ordering::Relaxed);
+                };
+                add(&self.lanes.shared.calls, 1);
+                self.lanes.shared.count(self.took(start), 1, add);
+            }
         }
+    }
+
+    /// Cycles since `start`; `None` when the thread must have been preempted.
+    #[inline]
+    fn took(&self, start: u64) -> Option<u64> {
+        let took = sys::cycles().wrapping_sub(start);
+        // Relaxed: a threshold.
+        (took < self.lanes.preempted_cycles.load(Ordering::Relaxed)).then_some(took)
     }
 }
 
 impl Figures {
+    /// Counts a pass that was timed and stands for `passes`.
     #[inline]
-    fn count(&self, took: u64, preempted: bool, add: impl Fn(&AtomicU64, u64)) {
-        add(&self.calls, 1);
-        if preempted {
-            add(&self.preempted, 1);
-        } else {
-            add(&self.cycles, took);
+    fn count(&self, took: Option<u64>, passes: u64, add: impl Fn(&AtomicU64, u64)) {
+        match took {
+            Some(took) => add(&self.cycles, took * passes),
+            None => add(&self.preempted, passes),
         }
     }
 

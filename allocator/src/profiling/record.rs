@@ -67,6 +67,9 @@ impl Records {
             .take_slot(&self.free)
             .ok_or(Unrecorded::LiveTableFull)?;
         self.live.publish(slot as usize, block);
+        if let Some(next) = lane.next_slot() {
+            sys::prefetch_to_write(self.live.place_of(next as usize));
+        }
         if self.link(arena, block.address as usize, slot) {
             return Ok(());
         }
@@ -88,6 +91,10 @@ impl Records {
             }
             None => self.by_address.remove(address)?,
         };
+        // What was allocated one after the other is often freed so, forwards or backwards.
+        for neighbour in [slot.wrapping_add(1), slot.wrapping_sub(1)] {
+            sys::prefetch_to_write(self.live.place_of(neighbour as usize));
+        }
         let block = match self.live.read(slot as usize) {
             Slot::Live(block) if block.address == address as u64 => Some(block),
             // Scribbled over by somebody else.

@@ -35,7 +35,7 @@ use super::{
     lanes::Lane,
     profiler::{self, Access, Profiler},
     sampler::{self, Decision},
-    sys::{self, ErrnoGuard},
+    sys::ErrnoGuard,
     thread_state::ThreadState,
     unwind::{Registers, stack_bounds},
 };
@@ -145,11 +145,13 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Enters; the caller has asked whether the profiler is ours.
     fn enter(profiler: &'static Profiler, state: &'a ThreadState, start: u64) -> Self {
+        let mut lane = profiler.lanes.enter(state);
+        let now_ns = lane.now_ns(start);
         Self {
             profiler,
             state,
-            lane: profiler.lanes.enter(state),
-            now_ns: sys::now_coarse_ns(),
+            lane,
+            now_ns,
             start,
         }
     }

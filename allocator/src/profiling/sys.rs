@@ -255,6 +255,23 @@ pub(crate) fn cycles() -> u64 {
     }
 }
 
+/// Asks for a word's cache line, to write to it soon.
+#[inline]
+pub(crate) fn prefetch_to_write(word: Option<&core::sync::atomic::AtomicU64>) {
+    let Some(word) = word else { return };
+    let address: *const _ = word;
+    // SAFETY: a hint, which changes nothing.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+}
+
 /// Kernel thread id.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: the call has no arguments and cannot fail.

@@ -202,15 +202,16 @@ impl State {
         let cpu = cpu_ns();
         let taken = profiler.records.taken();
         let used = taken.saturating_sub(profiler.lanes.stashed());
+        let since_ns = now_ns.saturating_sub(core::mem::replace(&mut self.seen_ns, now_ns));
         let measured = Measured {
             samples_ns,
             ticks_ns,
             cpu_ns: cpu.saturating_sub(self.seen_cpu_ns),
+            elapsed_ns: since_ns,
             occupancy_percent: u64::from(taken) * 100
                 / u64::from(profiler.records.capacity().max(1)),
         };
         self.seen_cpu_ns = cpu;
-        let since_ns = now_ns.saturating_sub(core::mem::replace(&mut self.seen_ns, now_ns));
         self.pause_ns = pause_ns(ticks_ns, since_ns, measured.cpu_ns);
         self.status.cpu_ns = Some(cpu);
 

@@ -14,7 +14,7 @@ const TICKET_MASK: u64 = (1 << SHARD_SHIFT) - 1;
 /// A sampled block that came or went a short while ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecentEvent {
-    /// Whether the block was freed.
+    /// Whether the block's record ended.
     pub is_free: bool,
     /// Requested bytes.
     pub size: u64,
@@ -84,7 +84,7 @@ impl RecentEvents {
             self.known_from.iter_mut().for_each(none);
         }
         self.events.push(RecentEvent {
-            is_free: matches!(event.kind, EventKind::Free { .. }),
+            is_free: event.kind != EventKind::Allocation,
             size: event.size,
             interval: event.interval,
             time_ns: event.time_ns,

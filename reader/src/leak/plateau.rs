@@ -205,6 +205,15 @@ pub(crate) fn upheld(evidence: &Evidence, window_seconds: f64) -> bool {
     })
 }
 
+/// Whether births went on at one rate.
+fn is_steady(plateau: &Plateau, older: &Older) -> bool {
+    // A fall that would leave more than thrice the level to come is none that matters.
+    let falls = plateau.trend < FALLING && decay_rate(older.mean_position) > 0.29;
+    !falls && plateau.trend <= LATE
+}
+
+/// What a window shows of blocks that are there to stay, if their births are spread over it and have not
+/// stopped.
 pub(crate) fn plateau_at(
     evidence: &Evidence,
     window: usize,
@@ -218,11 +227,6 @@ pub(crate) fn plateau_at(
         return None;
     }
     let trend = laplace(count, older.mean_position);
-    // A fall that would leave more than thrice the level to come is none that matters.
-    let falls = trend < FALLING && decay_rate(older.mean_position) > 0.29;
-    if falls || trend > LATE {
-        return None;
-    }
     let deaths = evidence.deaths.past(window, horizon);
     let seconds = length
         - if horizon == 0 {
@@ -268,7 +272,10 @@ pub(crate) fn plateau(evidence: &Evidence, moment: &Moment) -> Option<Plateau> {
         // leave out births that speak against a leak.
         let found = (0..HORIZONS)
             .find_map(|horizon| staying(evidence, window, horizon))
-            .and_then(|older| plateau_at(evidence, window, &older, moment));
+            .and_then(|older| {
+                let found = plateau_at(evidence, window, &older, moment)?;
+                is_steady(&found, &older).then_some(found)
+            });
         if let Some(found) = found {
             let better = best
                 .is_none_or(|best| (found.patient, -found.p_value) > (best.patient, -best.p_value));

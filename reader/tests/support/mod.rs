@@ -143,7 +143,7 @@ impl TestRegion {
         let view = self.view();
         view.counters.add(Counter::Frees, 1);
         view.live.clear(slot);
-        view.stacks.add_free(stack, size, lifetime_ns);
+        view.stacks.add_free(stack, size, Some(lifetime_ns));
     }
 
     pub(crate) fn publish_status(&self, fill: impl FnOnce(&mut Status)) {

@@ -233,12 +233,16 @@ impl World {
 
     pub(crate) fn free(&mut self, block: Block) {
         let lifetime_ns = self.now_ns - block.birth_ns;
+        let lifetime_ms = u32::try_from(lifetime_ns / 1_000_000).unwrap();
+        self.end(block, EventKind::Free { lifetime_ms }, Some(lifetime_ns));
+    }
+
+    fn end(&mut self, block: Block, kind: EventKind, lifetime_ns: Option<u64>) {
         let view = self.view();
         view.counters.add(Counter::Frees, 1);
         view.live.clear(block.slot);
         view.stacks.add_free(block.stack, block.size, lifetime_ns);
-        let lifetime_ms = u32::try_from(lifetime_ns / 1_000_000).unwrap();
-        publish(&view, &block, EventKind::Free { lifetime_ms }, self.now_ns);
+        publish(&view, &block, kind, self.now_ns);
         self.free_slots.push(block.slot);
     }
 
@@ -257,7 +261,7 @@ impl World {
         size: u64,
     ) -> Option<Block> {
         if let Some(block) = block {
-            self.free(block);
+            self.end(block, EventKind::Move, None);
         }
         let hit = self.random.unit() <= weigh(size, self.interval).probability;
         let birth_ns = block.map(|block| block.birth_ns);

@@ -159,10 +159,13 @@ pub(crate) const LEAKS: &[Scenario] = &[
         name: "thread-local growth",
         leaks: true,
         build: |world| {
+            // Boxes, and in the same place the vector that holds them, which `realloc` moves.
             let stacks: Vec<_> = (0..8).map(|_| world.stack(CULPRIT, 1)).collect();
             let rate = leak_rate(&mut world.random);
-            let stream = Stream::new(stacks, vec![96], constant(rate), Life::Forever);
-            leak(world, rate, vec![stream])
+            let vector = Doubling::new(stacks[0], rate * 16.0 / 112.0, f64::INFINITY, 1);
+            let boxes = constant(rate * 96.0 / 112.0);
+            let boxes = Stream::new(stacks, vec![96], boxes, Life::Forever);
+            leak(world, rate, vec![vector, boxes])
         },
     },
     Scenario {

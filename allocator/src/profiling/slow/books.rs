@@ -125,6 +125,8 @@ fn publish(profiler: &Profiler, event: &Event) -> u64 {
         return 0;
     };
     let (Publish::Published(ticket) | Publish::Dropped(ticket)) = ring.publish(&event.encode());
+    // Records are written once and far apart in time: without this each waits for memory.
+    sys::prefetch_to_write(ring.place_of(ticket.wrapping_add(1)));
     u64::from(shard) << 48 | ticket & ((1 << 48) - 1)
 }
 
@@ -143,14 +145,29 @@ fn probability(size: u64, interval: u64) -> f64 {
     -(-(size as f64) / interval as f64).exp_m1()
 }
 
+/// How a recorded block ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Freed,
+    /// `realloc` took it over.
+    Moved,
+}
+
 /// Counts the end of a recorded block and gives its slot back.
-pub(super) fn note_free(pass: &mut Pass<'_>, taken: &Taken) {
+pub(super) fn note_end(pass: &mut Pass<'_>, taken: &Taken, end: End) {
     let Pass {
         profiler, now_ns, ..
     } = *pass;
     profiler.counters().add(Counter::Frees, 1);
     if let Some(block) = &taken.block {
         let lifetime_ns = now_ns.saturating_sub(block.birth_ns);
+        let kind = match end {
+            End::Freed => EventKind::Free {
+                lifetime_ms: u32::try_from(lifetime_ns / 1_000_000).unwrap_or(u32::MAX),
+            },
+            End::Moved => EventKind::Move,
+        };
+        let lifetime_ns = (end == End::Freed).then_some(lifetime_ns);
         profiler
             .view
             .stacks
@@ -158,9 +175,7 @@ pub(super) fn note_free(pass: &mut Pass<'_>, taken: &Taken) {
         publish(
             profiler,
             &Event {
-                kind: EventKind::Free {
-                    lifetime_ms: u32::try_from(lifetime_ns / 1_000_000).unwrap_or(u32::MAX),
-                },
+                kind,
                 address: block.address,
                 size: block.size,
                 stack: block.stack,

@@ -8,11 +8,13 @@ use tikv_jemalloc_sys::{MALLOCX_TCACHE_NONE, dallocx, sdallocx};
 
 use super::{
     super::{
-        global_alloc::mark,
+        mark,
         profiler::{self, Profiler},
         sys, thread_state,
     },
-    Pass, books, may_be_sampled,
+    Pass,
+    books::{self, End},
+    may_be_sampled,
 };
 
 /// Frees a block that may be sampled; takes the arguments of `sdallocx`.
@@ -65,7 +67,7 @@ unsafe fn free_marked(
     match taken {
         Some(taken) => thread_state::with(|state| {
             let mut pass = Pass::enter(profiler, state, start);
-            books::note_free(&mut pass, &taken);
+            books::note_end(&mut pass, &taken, End::Freed);
             let flags = if in_range {
                 pass.lane.block_flags()
             } else {

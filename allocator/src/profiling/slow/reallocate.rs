@@ -17,7 +17,9 @@ use super::{
         thread_state::{self, ThreadState},
         unwind::Registers,
     },
-    Contents, Pass, Sample, allocate, books, marked_request, may_be_sampled, sample_due,
+    Contents, Pass, Sample, allocate,
+    books::{self, End},
+    marked_request, may_be_sampled, sample_due,
 };
 
 /// Reallocates when the countdown has run out or the block may be sampled.
@@ -101,7 +103,7 @@ unsafe fn realloc_marked(
     let moved = unsafe { move_block(&mut pass, address, layout, new_layout, sample, in_range) };
     match (taken, moved.is_null()) {
         (Some(taken), true) => profiler.records.put_back(arena, &mut pass.lane, taken),
-        (Some(taken), false) => books::note_free(&mut pass, &taken),
+        (Some(taken), false) => books::note_end(&mut pass, &taken, End::Moved),
         (None, _) => {}
     }
     if sample.is_some() {
