@@ -53,6 +53,8 @@ impl JournalShapes {
                 EventKind::Free { lifetime_ms } => {
                     self.lifetimes_ms.add(u64::from(lifetime_ms), blocks);
                 }
+                // The block lives on.
+                EventKind::Move => {}
             }
         }
     }
