@@ -286,42 +286,29 @@ fn nothing_is_exported_when_the_environment_says_so() {
     assert!(receiver.received("metrics").is_empty());
 }
 
-/// Value by function of the leaf, of one profile.
-fn by_leaf(profile: &Value, dictionary: &Value) -> BTreeMap<String, f64> {
-    let text = |index: &Value| {
-        let index = index.as_u64().unwrap_or(0) as usize;
-        dictionary["string_table"][index]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
+/// What the stacks with a function in them sum up to, in one profile.
+fn sum_of(function: &str, profile: &Value, dictionary: &Value) -> f64 {
     let entry = |table: &str, index: &Value| {
         dictionary[table][index.as_u64().unwrap_or(0) as usize].clone()
     };
-    let mut sums = BTreeMap::new();
+    let empty = Vec::new();
+    let mut sum = 0.0;
     for sample in profile["samples"].as_array().unwrap() {
         let stack = entry("stack_table", &sample["stack_index"]);
-        let value = whole(&sample["values"][0]);
-        let empty = Vec::new();
-        let frames = stack["location_indices"].as_array().unwrap_or(&empty);
-        // The first frame of the program's own.
-        let names = frames.iter().flat_map(|location| {
+        let locations = stack["location_indices"].as_array().unwrap_or(&empty);
+        let mut names = locations.iter().flat_map(|location| {
             let location = entry("location_table", location);
             let lines = location["lines"].as_array().cloned().unwrap_or_default();
-            lines
-                .iter()
-                .map(|line| {
-                    text(&entry("function_table", &line["function_index"])["name_strindex"])
-                })
-                .collect::<Vec<_>>()
+            lines.into_iter().map(|line| {
+                let function = entry("function_table", &line["function_index"]);
+                entry("string_table", &function["name_strindex"])
+            })
         });
-        let own: Vec<String> = names
-            .filter(|name| name.starts_with("victim_level::"))
-            .collect();
-        let leaf = own.into_iter().next().unwrap_or_default();
-        *sums.entry(leaf).or_default() += value;
+        if names.any(|name| name == function) {
+            sum += whole(&sample["values"][0]);
+        }
     }
-    sums
+    sum
 }
 
 fn profiles(protocol: &str) {
@@ -372,7 +359,7 @@ fn profiles(protocol: &str) {
         let name = (text(&kind["type_strindex"]), text(&kind["unit_strindex"]));
         assert_eq!(profile["period"], "1");
         assert!(whole(&profile["time_unix_nano"]) > 0.0 && whole(&profile["duration_nano"]) > 0.0);
-        let sum = by_leaf(profile, dictionary)["victim_level::hold"];
+        let sum = sum_of("victim_level::hold", profile, dictionary);
         seen.insert(
             format!("{}/{}", name.0.as_str().unwrap(), name.1.as_str().unwrap()),
             sum,

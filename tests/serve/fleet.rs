@@ -166,14 +166,15 @@ fn hundreds_of_targets_are_followed_and_each_says_what_it_takes() {
     let count = if long() { 300 } else { 40 };
     let directory = Directory::new();
     let start = |number: usize| {
-        let mut command = victim_command(&program("victim-healthy"), directory.path());
-        let kind = if number.is_multiple_of(2) {
-            "history"
-        } else {
-            "sessions"
+        // Most rest, as most services do most of the time.
+        let (name, arguments): (_, &[&str]) = match number % 10 {
+            0 => ("victim-healthy", &["history", "500"]),
+            1 => ("victim-leaks", &["mem-forget", "20"]),
+            _ => ("victim-sites", &["1"]),
         };
+        let mut command = victim_command(&program(name), directory.path());
         command
-            .args([kind, "20"])
+            .args(arguments)
             .env("RIPTIDE_REGION_SIZE", "1MiB")
             .env("RIPTIDE_SAMPLE_INTERVAL", "64KiB");
         Victim::start(command)

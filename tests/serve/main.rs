@@ -9,6 +9,7 @@
 //! | [`endpoints`] | what is answered, and to whom |
 //! | [`prometheus`] | a real scrape, every expression of the dashboard, rules |
 //! | [`pprof`] | `go tool pprof` over HTTP |
+//! | [`beside`] | what a service notices of it |
 //! | [`load`] | limits, and clients that mean no good |
 //! | [`fleet`] | targets that come, die and come back; hundreds |
 //! | [`page`] | the live page in a browser |
@@ -25,6 +26,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod beside;
 mod configuration;
 mod endpoints;
 mod fleet;

@@ -27,6 +27,7 @@ mod tests;
 
 pub use field::{Channel, LogFormat, LogLevel, Protocol, Secret, Severity, Size, SnapshotFormat};
 pub use generate::{markdown, toml};
+#[cfg(feature = "serve")]
 pub(crate) use keys::is_token;
 pub use keys::{
     Alerts, Config, Http, KEYS, Key, Limits, Log, Profiling, Snapshot, Telemetry, Thresholds,

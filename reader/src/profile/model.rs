@@ -513,6 +513,7 @@ impl Model {
             cgroup_usage: fresh
                 .cgroup
                 .map_or(status.cgroup_usage, |cgroup| cgroup.usage),
+            cgroup_reclaimable: fresh.cgroup.and_then(|cgroup| cgroup.reclaimable),
             cgroup_version: fresh
                 .cgroup
                 .map(|cgroup| cgroup.version)

@@ -49,6 +49,8 @@ pub struct Delivery {
 
 /// A channel as the engine's side sees it. No function waits but `stop`.
 pub trait Channel: Send + Sync {
+    /// Its word in the configuration.
+    fn name(&self) -> &'static str;
     /// There is something to say.
     fn send(&self, notification: &Arc<Notification>);
     /// The set of active alerts changed.

@@ -242,14 +242,14 @@ impl Engine {
             .collect()
     }
 
-    /// The target is gone: what is active ends, and that is said at once.
-    pub fn forget(&mut self, now: Now, region: &str) -> Option<Notification> {
+    /// The target is gone, killed or by itself: what is active ends, and that is said at once.
+    pub fn forget(&mut self, now: Now, region: &str, was_killed: bool) -> Option<Notification> {
         let mut target = self.targets.remove(region)?;
         let mut ended = Vec::new();
         for entry in target.entries.values_mut() {
             if let Some(mut alert) = entry.alert.take() {
                 alert.resolved = Some(now.unix);
-                alert.summary = words::gone(entry.rule, &target.reading.target);
+                alert.summary = words::gone(entry.rule, &target.reading.target, was_killed);
                 ended.push(alert.clone());
                 entry.ended = entry.told.then_some(alert);
             }

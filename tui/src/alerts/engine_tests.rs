@@ -290,10 +290,16 @@ fn a_target_that_is_gone_ends_its_alerts_at_once() {
     run(&mut engine, 0..10, |_| 710.0);
     let region = reading(0.0).target.region;
     assert_eq!(engine.counts(), [(Warning, 0), (Alert, 1), (Critical, 0)]);
-    let said = changes(engine.forget(at(10), &region));
+    let last = engine.forget(at(10), &region, true).unwrap();
+    assert!(
+        last.text.contains("as the process was killed"),
+        "{}",
+        last.text
+    );
+    let said = changes([last]);
     assert_eq!(said, [(Rule::Rss, Resolved, Alert)]);
     assert_eq!(engine.counts(), [(Warning, 0), (Alert, 0), (Critical, 0)]);
-    assert_eq!(engine.forget(at(11), &region), None);
+    assert_eq!(engine.forget(at(11), &region, true), None);
     assert_eq!(engine.history().count(), 1);
 }
 

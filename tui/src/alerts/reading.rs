@@ -28,8 +28,8 @@ pub struct Reading {
     pub rss: Option<u64>,
     /// Limit of the memory cgroup.
     pub cgroup_limit: Option<u64>,
-    /// Usage of the memory cgroup.
-    pub cgroup_usage: Option<u64>,
+    /// Usage of the memory cgroup without file pages that the kernel takes back before it kills.
+    pub cgroup_in_use: Option<u64>,
     /// jemalloc's allocated bytes.
     pub allocated: Option<u64>,
     /// jemalloc's bytes in pages with blocks.

@@ -252,7 +252,7 @@ impl Rules {
         let mut made = vec![live];
         let rss = reading.rss;
         made.extend(rss.map(|rss| plain(Rule::Rss, rss as f64, self.bytes)));
-        if let Some((limit, usage)) = reading.cgroup_limit.zip(reading.cgroup_usage)
+        if let Some((limit, usage)) = reading.cgroup_limit.zip(reading.cgroup_in_use)
             && limit > 0
         {
             let percent = 100.0 * usage as f64 / limit as f64;
@@ -421,7 +421,7 @@ mod tests {
     fn shares_and_times_are_what_arithmetic_says() {
         let mut reading = Reading {
             cgroup_limit: Some(1_000_000_000),
-            cgroup_usage: Some(820_000_000),
+            cgroup_in_use: Some(820_000_000),
             time_to_limit_seconds: estimate(1_800.0, 900.0, f64::INFINITY),
             growth_bytes_per_second: estimate(100_000.0, 50_000.0, 200_000.0),
             lost_share: 0.06,

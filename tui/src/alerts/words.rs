@@ -78,10 +78,15 @@ pub(super) fn ended(rule: Rule, made: Option<&Measurement<'_>>, target: &TargetN
 }
 
 /// That its target is gone.
-pub(super) fn gone(rule: Rule, target: &TargetName) -> String {
+pub(super) fn gone(rule: Rule, target: &TargetName, was_killed: bool) -> String {
     let TargetName { process, pid, .. } = target;
+    let how = if was_killed {
+        "was killed; its region file keeps the evidence"
+    } else {
+        "has ended"
+    };
     format!(
-        "{process} ({pid}): the process is gone; {} ends with it",
+        "{process} ({pid}): {} is over, as the process {how}",
         subject(rule)
     )
 }
@@ -100,9 +105,9 @@ pub(super) fn statements(made: &Measurement<'_>, reading: &Reading) -> Vec<Strin
     }
     match made.rule {
         Rule::LimitShare | Rule::TimeToLimit => {
-            if let Some((limit, usage)) = reading.cgroup_limit.zip(reading.cgroup_usage) {
+            if let Some((limit, usage)) = reading.cgroup_limit.zip(reading.cgroup_in_use) {
                 said.push(format!(
-                    "The cgroup uses {} of {}, files in the page cache included.",
+                    "The cgroup uses {} of {}, without file pages that the kernel can take back.",
                     megabytes(usage as f64),
                     megabytes(limit as f64)
                 ));

@@ -106,7 +106,7 @@ fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
     let growth = snapshot.rates.growth_bytes_per_second;
     let headroom = memory
         .cgroup_limit
-        .zip(memory.cgroup_usage)
+        .zip(memory.cgroup_in_use())
         .map(|(limit, usage)| limit.saturating_sub(usage) as f64);
     let grows = growth.filter(|growth| units::trend(Some(growth)) == Trend::Grows);
     let loss = &snapshot.loss;
@@ -125,7 +125,7 @@ fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
         live: snapshot.live.bytes,
         rss: memory.rss,
         cgroup_limit: memory.cgroup_limit,
-        cgroup_usage: memory.cgroup_usage,
+        cgroup_in_use: memory.cgroup_in_use(),
         allocated: memory.allocated,
         active: memory.active,
         growth_bytes_per_second: growth,

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use riptide_reader::{leak::Finding, profile::Site};
+use riptide_reader::{
+    leak::Finding,
+    profile::{Site, TargetState},
+};
 use serde_json::Value;
 
 use super::{
@@ -161,7 +164,7 @@ impl Shared {
         for open in closed {
             // On a thread of its own: a reload does not wait for what is still on its way. The exporter
             // goes on, as it has metrics to export.
-            if open.made_from != config::Channel::Otlp.word() {
+            if open.channel.name() != "otlp" {
                 let ends = thread::Builder::new().name("riptide-closing".to_owned());
                 let _ = ends.spawn(move || open.channel.stop(Instant::now() + STOP));
             }
@@ -327,7 +330,7 @@ fn reading(tick: &Tick) -> Reading {
         live: tick.figures.live.bytes,
         rss: memory.rss,
         cgroup_limit: memory.cgroup_limit,
-        cgroup_usage: memory.cgroup_usage,
+        cgroup_in_use: memory.cgroup_in_use(),
         allocated: memory.allocated,
         active: memory.active,
         growth_bytes_per_second: tick.growth_bytes_per_second,
@@ -352,11 +355,12 @@ impl Observer for Alerting {
         self.0.wake_desk();
     }
 
-    fn gone(&self, target: &Arc<Target>, _: &Arc<Tick>) {
+    fn gone(&self, target: &Arc<Target>, last: &Arc<Tick>) {
         let region = target.identity().region.to_string_lossy().into_owned();
         lock(&self.0.targets).remove(&region);
-        let last = lock(&self.0.engine).forget(self.0.now(), &region);
-        lock(&self.0.desk).outbox.extend(last);
+        let was_killed = last.figures.target.state == TargetState::Killed;
+        let said = lock(&self.0.engine).forget(self.0.now(), &region, was_killed);
+        lock(&self.0.desk).outbox.extend(said);
         self.0.wake_desk();
     }
 
@@ -386,9 +390,14 @@ impl Observer for Alerting {
             desk = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(desk);
-        for channel in self.0.channels() {
-            channel.stop(deadline);
-        }
+        // All at once, so that one that hangs takes nothing from the others. The exporter still has
+        // metrics to export, and is stopped by itself.
+        let channels = self.0.channels();
+        thread::scope(|scope| {
+            for channel in channels.iter().filter(|channel| channel.name() != "otlp") {
+                scope.spawn(|| channel.stop(deadline));
+            }
+        });
     }
 
     fn alerts(&self) -> AlertsDocument {

@@ -558,9 +558,15 @@ impl Fleet {
         let config = self.config();
         let kept = seconds(config.profiling.keep_dead_seconds);
         let mut dead = lock(&self.dead);
-        while dead.len() as u64 > config.profiling.keep_dead
-            || dead.front().is_some_and(|(at, _)| at.elapsed() > kept)
-        {
+        let named = |target: &Target| match &self.wanted {
+            // A file that was asked for by its name stays.
+            Wanted::Named(names) => names
+                .iter()
+                .any(|name| Path::new(name) == target.identity().region),
+            _ => false,
+        };
+        dead.retain(|(at, target)| at.elapsed() <= kept || named(target));
+        while dead.len() as u64 > config.profiling.keep_dead {
             dead.pop_front();
         }
     }

@@ -120,6 +120,8 @@ impl Target {
         let mut kept = lock(&self.capture);
         if let Some((at, capture)) = &*kept
             && at.elapsed() < CAPTURE_FRESH
+            // Nobody wants to hear that a target lives which just died.
+            && capture.snapshot.target.state == self.latest().figures.target.state
         {
             return Arc::clone(capture);
         }
@@ -245,7 +247,7 @@ impl Following {
         self.cost.memory_bytes = self.session.kept_bytes();
         let growth = self.growth(&figures);
         let memory = &figures.memory;
-        let limit = memory.cgroup_limit.zip(memory.cgroup_usage);
+        let limit = memory.cgroup_limit.zip(memory.cgroup_in_use());
         let headroom = limit.map(|(limit, usage)| limit.saturating_sub(usage) as f64);
         let jemalloc = memory.active.zip(memory.allocated);
         Tick {

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::alerts::{Channel, Delivery, Notification};
 
+const NAME: &str = "otlp";
 /// Notifications that wait for a collector; beyond that the oldest is dropped.
 const LOGS_MAX: usize = 256;
 /// Notifications in one request.
@@ -164,6 +165,10 @@ impl Exporter {
 }
 
 impl Channel for Exporter {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn send(&self, notification: &Arc<Notification>) {
         let mut state = self.shared.state();
         // Nobody would ever take it.
@@ -182,7 +187,7 @@ impl Channel for Exporter {
     fn delivery(&self) -> Delivery {
         let state = self.shared.state();
         Delivery {
-            channel: "otlp",
+            channel: NAME,
             delivered: state.stats.logs.exported,
             failed_attempts: state.stats.logs.failed,
             failed: 0,

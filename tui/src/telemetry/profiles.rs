@@ -52,12 +52,15 @@ impl<T: Clone + Eq + Hash> Table<T> {
     }
 }
 
+/// Functions and lines of a location, innermost first.
+type Lines = Vec<(i32, i64)>;
+
 #[derive(Default)]
 struct Dictionary {
     strings: Table<String>,
     functions: Table<(i32, i32)>,
     mappings: Table<(u64, u64, u64, i32, Vec<u8>)>,
-    locations: Table<(i32, u64, Vec<(i32, i64)>)>,
+    locations: Table<(i32, u64, Lines)>,
     stacks: Table<Vec<i32>>,
 }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::{Channel, Delivery, Http, Retry};
 use crate::alerts::{Alert, Notification, rfc3339, words};
 
+const NAME: &str = "alertmanager";
 /// Resends that an alert outlives: three may fail.
 const VALID_RESENDS: u32 = 4;
 /// Letters of a label; some receivers refuse longer ones.
@@ -74,7 +75,7 @@ impl Alertmanager {
     /// The system gives no thread.
     pub fn start(settings: AlertmanagerSettings, active: ActiveAlerts) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        shared.state().delivery.channel = "alertmanager";
+        shared.state().delivery.channel = NAME;
         let of_thread = Arc::clone(&shared);
         thread::Builder::new()
             .name("riptide-alertmanager".to_owned())
@@ -84,6 +85,10 @@ impl Alertmanager {
 }
 
 impl Channel for Alertmanager {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     /// What it hears of is the set of active alerts; grouping and repeating are Alertmanager's own.
     fn send(&self, _: &Arc<Notification>) {}
 

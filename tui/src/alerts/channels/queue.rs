@@ -89,6 +89,7 @@ impl Shared {
 /// A sink behind a bounded queue, on a thread of its own.
 #[derive(Debug)]
 pub struct Queue {
+    name: &'static str,
     shared: Arc<Shared>,
 }
 
@@ -98,17 +99,22 @@ impl Queue {
     /// # Errors
     /// The system gives no thread.
     pub fn start(sink: impl Sink + 'static, retry: Retry) -> io::Result<Self> {
+        let name = sink.name();
         let shared = Arc::new(Shared::default());
-        shared.state().delivery.channel = sink.name();
+        shared.state().delivery.channel = name;
         let of_thread = Arc::clone(&shared);
         thread::Builder::new()
-            .name(format!("riptide-{}", sink.name()))
+            .name(format!("riptide-{name}"))
             .spawn(move || work(&of_thread, sink, retry))?;
-        Ok(Self { shared })
+        Ok(Self { name, shared })
     }
 }
 
 impl Channel for Queue {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn send(&self, notification: &Arc<Notification>) {
         let mut state = self.shared.state();
         if state.waiting.len() < QUEUE_MAX && state.stop.is_none() {

@@ -16,7 +16,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{Instant, Sleep},
@@ -137,7 +137,11 @@ pub(in super::super) async fn serve(
 async fn tell_full(mut stream: TcpStream) {
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
         stream.write_all(FULL).await?;
-        stream.shutdown().await
+        stream.shutdown().await?;
+        // To close with something unread is a reset, which takes the answer with it.
+        let mut request = [0; 4_096];
+        while stream.read(&mut request).await? > 0 {}
+        Ok::<_, io::Error>(())
     })
     .await;
 }
