@@ -53,6 +53,9 @@ pub struct SessionOptions {
     pub history: bool,
     /// Keep no history of the target in memory.
     pub forget_history: bool,
+    /// After how long without a question the symboliser gives its memory back; its own default when
+    /// `None`. A reader of many targets that asks each now and then cannot hold that of all.
+    pub symbols_idle: Option<Duration>,
     /// Directories with debug files, searched by build-id.
     pub symbol_dirs: Vec<PathBuf>,
     /// The clock; the system's when `None`.
@@ -129,6 +132,7 @@ impl Session {
         let ingest = Ingest::new(&view, options.history);
         let mut symbol_config = SymbolConfig::default();
         (symbol_config.pid, symbol_config.symbol_dirs) = (target.host_pid, options.symbol_dirs);
+        symbol_config.idle = options.symbols_idle.unwrap_or(symbol_config.idle);
         let symbols = Symbols::spawn(symbol_config);
         let mut session = Self {
             region,

@@ -126,6 +126,7 @@ fn targets_of_other_mount_namespaces_are_found() {
     let mut command = clean_command("unshare".as_ref());
     command
         .args(["--mount", "sh", "-c", &script])
+        .env("RIPTIDE_SAMPLE_INTERVAL", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -102,9 +102,7 @@ pub fn run(sources: &Sources, wanted: Wanted) -> Result<(), ServeError> {
         .map_err(system("start the runtime"))?;
     runtime.block_on(async {
         let addr = config.http.addr;
-        let listener = listen::bind(addr)
-            .await
-            .map_err(|source| ServeError::Listen { addr, source })?;
+        let listener = listen::bind(addr).map_err(|source| ServeError::Listen { addr, source })?;
         Server::start(sources, wanted, config, token)?
             .run(listener)
             .await

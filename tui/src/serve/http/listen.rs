@@ -17,7 +17,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
     time::{Instant, Sleep},
 };
@@ -155,9 +155,20 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Connections that may wait to be accepted: a burst of scrapers beyond it waits a second each.
+const BACKLOG: u32 = 4_096;
+
 /// Listens on an address.
-pub(in super::super) async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr).await
+pub(in super::super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // At a restart the last connections of the one before may still be known to the kernel.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// A stream that breaks off when nothing of an answer was taken for so long.
