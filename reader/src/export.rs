@@ -165,7 +165,9 @@ impl Metric {
         matches!(self, Self::LiveBytes | Self::AllocatedBytes)
     }
 
-    fn of(self, stack: &StackProfile) -> u64 {
+    /// The figure of a stack, as a whole number.
+    #[must_use]
+    pub fn of(self, stack: &StackProfile) -> u64 {
         let value = match self {
             Self::LiveBytes => stack.live_bytes,
             Self::LiveObjects => stack.live_objects,
@@ -193,6 +195,12 @@ pub struct Capture {
 }
 
 impl Capture {
+    /// The newest mapping around an address.
+    #[must_use]
+    pub fn module_of(&self, address: u64) -> Option<&Module> {
+        module_of(&self.modules, address).and_then(|place| self.modules.get(place))
+    }
+
     /// Captures a session's target as of its last look.
     pub fn of_last_look(session: &mut Session) -> Self {
         let snapshot = session.snapshot_of_last_look();

@@ -8,6 +8,7 @@
 //! [`Session::problem`] says why.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -40,6 +41,8 @@ const C_HEAP_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks at all mappings, as a multiple of what the last one took: the target's page
 /// tables are walked under its lock.
 const MAPPINGS_SPACING: u32 = 100;
+/// The variable that Rust's jemalloc, whose names have a prefix, reads.
+const JEMALLOC_OPTIONS: &str = "_RJEM_MALLOC_CONF";
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// How a session reads.
@@ -309,6 +312,26 @@ impl Session {
     pub fn stacks(&mut self) -> Vec<StackProfile> {
         self.name(true);
         self.model.stacks(&self.observation)
+    }
+
+    /// Growth in bytes a second of each of [`Session::stacks`]; empty before it is known.
+    #[must_use]
+    pub fn stack_growth(&self) -> Vec<f64> {
+        self.model.stack_growth(&self.observation)
+    }
+
+    /// Names of the target's threads that run now, by their ids in its own pid namespace.
+    #[must_use]
+    pub fn thread_names(&self) -> HashMap<u32, String> {
+        let host_pid = self.target.host_pid;
+        host_pid.map_or_else(HashMap::new, |pid| self.proc.thread_names(pid))
+    }
+
+    /// jemalloc's options from the target's environment; `None` when it cannot be read.
+    #[must_use]
+    pub fn jemalloc_options(&self) -> Option<String> {
+        self.proc
+            .environment_variable(self.target.host_pid?, JEMALLOC_OPTIONS)
     }
 
     /// The rows of the memory waterfall of a snapshot. Of a live target all mappings are looked at,

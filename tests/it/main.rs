@@ -13,6 +13,7 @@
 
 mod advise;
 mod attach;
+mod dashboard;
 mod death;
 mod diff;
 mod exact;
@@ -27,6 +28,7 @@ mod refusals;
 mod resource_limits;
 mod ring;
 mod run;
+mod screen;
 mod set;
 mod symbols;
 mod threads;

@@ -6,6 +6,7 @@
 
 use std::{
     io::{IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -25,6 +26,7 @@ mod export;
 mod gen_config;
 mod leaks;
 mod list;
+mod manual;
 mod memory;
 mod output;
 mod prune;
@@ -42,16 +44,19 @@ use output::Output;
 
 /// Shows where the memory of running and dead Rust services goes.
 ///
-/// Without a command: the dashboard. TARGET is a pid, a process name, or a region file (also of a
-/// dead process); it may be left out when there is only one.
+/// Without a command: the dashboard. TARGET is a pid, a process name, a region file (also of a dead
+/// process) or a recording; it may be left out when there is only one.
 #[derive(Debug, Parser)]
 #[command(name = "riptide", version, args_conflicts_with_subcommands = true)]
 struct Cli {
-    /// Pid, process name or region file
+    /// Pid, process name, region file or recording
     target: Option<String>,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: ColorChoice,
+    /// Settings of the dashboard [default: riptide/dashboard.toml below the user's configuration]
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Subcommands>,
 }
@@ -76,6 +81,8 @@ enum Subcommands {
     Diff(diff::Args),
     /// Records a target into a file that `top`, `leaks`, `memory` and `export` read as they do a target
     Record(record::Args),
+    /// Opens the dashboard on a recording
+    Replay(ReplayArgs),
     /// Starts a program, follows it, and reports at its end: a leak gate for tests and CI
     Run(run::Args),
     /// Changes the sampling of a running process
@@ -92,6 +99,17 @@ enum Subcommands {
     Demo(demo::Args),
     /// Checks what can keep a target from being seen or read well
     Doctor(doctor::Args),
+    /// Prints the completions of a shell
+    Completions(manual::CompletionArgs),
+    /// Prints the manual page, with the keys of the dashboard and its settings
+    Man,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+struct ReplayArgs {
+    /// Recording, as `riptide record` makes it
+    file: String,
 }
 
 /// Runs the command line of this process.
@@ -131,7 +149,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
     let colored = cli.color.resolve(std::io::stdout().is_terminal(), no_color);
     let mut out = Output::stdout(colored);
     match cli.command {
-        None => dashboard::run(cli.target.as_deref(), colored),
+        None => dashboard::run(cli.target.as_deref(), cli.settings.as_deref(), colored),
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
         Some(Subcommands::Prune(args)) => prune::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
@@ -151,7 +169,12 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
         Some(Subcommands::CheckConfig(args)) => check_config::run(&args, &mut out),
         Some(Subcommands::GenConfig(args)) => gen_config::run(&args, &mut out),
         #[cfg(feature = "demo")]
-        Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
+        Some(Subcommands::Demo(args)) => demo::run(&args, cli.settings.as_deref(), &mut out),
+        Some(Subcommands::Replay(args)) => {
+            dashboard::run(Some(&args.file), cli.settings.as_deref(), colored)
+        }
+        Some(Subcommands::Completions(args)) => manual::completions(&args, &mut out),
+        Some(Subcommands::Man) => manual::man(&mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
     }
 }
@@ -190,6 +213,13 @@ mod tests {
             "export",
             "diff",
             "record",
+            "replay",
+            "run",
+            "set",
+            "demo",
+            "doctor",
+            "completions",
+            "man",
             "run",
             "set",
             "check-config",

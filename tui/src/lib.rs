@@ -5,10 +5,14 @@
 //! |---|---|
 //! | [`cli`] | one file per subcommand; errors and exit codes |
 //! | [`app`], [`keys`], [`input`], [`filter`] | state of the dashboard and what changes it |
+//! | [`look`], [`flame`] | what is shown beside a snapshot |
+//! | [`settings`] | the user's colours, keys and files |
 //! | [`view`], [`theme`], [`units`] | what it looks like: one file per screen |
 //! | [`feed`], [`terminal`] | the reader's thread and the terminal around the app |
 //! | [`config`] | the table of keys, in layers, with every error at once |
 //! | `serve` | one or many targets over HTTP |
+//! | [`alerts`] | rules, what is said of them when, and where it goes |
+//! | `telemetry` | metrics, alerts and profiles by OTLP |
 //! | `demo` | the bundled service with one leak |
 //! | [`doctor`] | the checklist |
 //!
@@ -21,6 +25,7 @@
 
 use std::process::ExitCode;
 
+pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -29,12 +34,17 @@ pub mod demo;
 pub mod doctor;
 pub mod feed;
 pub mod filter;
+pub mod flame;
 pub mod input;
 pub mod keys;
+pub mod look;
 #[cfg(test)]
 mod sample;
 #[cfg(feature = "serve")]
 pub mod serve;
+pub mod settings;
+#[cfg(feature = "serve")]
+pub mod telemetry;
 pub mod terminal;
 pub mod theme;
 pub mod units;

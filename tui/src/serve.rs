@@ -6,6 +6,7 @@
 //! | `target` | one target: looks, verdicts, captures |
 //! | `tick` | what each look at a target yields |
 //! | `observer` | the doors to rules and exports |
+//! | `alerting`, `exporting` | rules and OTLP, fed by ticks |
 //! | `snapshots` | heap snapshots on disk |
 //! | `metrics` | `/metrics` in both text formats |
 //! | `http` | routes, limits, connections |
@@ -31,7 +32,9 @@ use tokio::{
     sync::watch,
 };
 
+mod alerting;
 mod app;
+mod exporting;
 mod fleet;
 mod http;
 mod log;
@@ -41,7 +44,9 @@ pub mod snapshots;
 pub mod target;
 pub mod tick;
 
+use alerting::Alerting;
 use app::{App, Counts};
+use exporting::{Exporting, Given};
 pub use fleet::{Fleet, NoTarget, Wanted};
 use http::listen::{self, Routes};
 pub use observer::{AlertsDocument, Observer, OwnMetric};
@@ -107,6 +112,18 @@ pub fn run(sources: &Sources, wanted: Wanted) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Whoever hears of ticks: exports and rules.
+fn observers(
+    sources: &Sources,
+    config: &Arc<Config>,
+    snapshots: &Arc<Snapshots>,
+) -> io::Result<Vec<Arc<dyn Observer>>> {
+    let exporting = Arc::new(Exporting::start(config, Given::of(sources))?);
+    let alerting = Alerting::start(config, Arc::clone(snapshots), Arc::clone(&exporting))?;
+    // They are stopped in this order: the rules still have something to say by the exporter.
+    Ok(vec![Arc::new(alerting), exporting])
+}
+
 struct Server<'a> {
     sources: &'a Sources,
     config: Arc<Config>,
@@ -126,7 +143,8 @@ impl<'a> Server<'a> {
     ) -> Result<Self, ServeError> {
         let snapshots = Snapshots::new(&config);
         let fleet = Fleet::new(wanted, Arc::clone(&config), Arc::clone(&snapshots));
-        let observers: Vec<Arc<dyn Observer>> = Vec::new();
+        let observers =
+            observers(sources, &config, &snapshots).map_err(system("start a thread"))?;
         let mut threads = fleet.start(observers).map_err(system("start a thread"))?;
         let writer = Arc::clone(&snapshots);
         let writes = thread::Builder::new().name("riptide-snapshots".to_owned());

@@ -228,7 +228,7 @@ pub(crate) fn median_births(
         .collect()
 }
 
-fn weighted_median(births: &mut [(u64, f32)]) -> Option<u64> {
+pub(crate) fn weighted_median(births: &mut [(u64, f32)]) -> Option<u64> {
     let (first, last) = (births.first()?, births.last()?);
     let even = first.1 == last.1 && births.iter().all(|(_, weight)| *weight == first.1);
     if even {

@@ -53,7 +53,7 @@ impl JournalShapes {
                 EventKind::Free { lifetime_ms } => {
                     self.lifetimes_ms.add(u64::from(lifetime_ms), blocks);
                 }
-                // Neither a new block nor the end of one.
+                // The block lives on.
                 EventKind::Move => {}
             }
         }

@@ -184,6 +184,18 @@ impl Model {
         self.watch.seconds(now_ns)
     }
 
+    /// Births and deaths of a stack since the watch began.
+    pub(super) fn flow_of(&self, place: usize) -> Option<Flow> {
+        let live = self.live.by_stack.get(place)?;
+        let born = self.live.born.get(place)?;
+        Some(self.watch.flow(place, live, born))
+    }
+
+    /// Allocations a second of a stack over the last seconds.
+    pub(super) fn objects_rate(&self, place: usize, now_ns: u64, objects: f64) -> Option<f64> {
+        self.watch.objects_rate(place, now_ns, objects)
+    }
+
     /// Asks for the names of all stacks, the heaviest first; within a bounded time if `hurry`.
     /// Returns how many stacks' names may still change.
     pub fn name(
@@ -501,6 +513,7 @@ impl Model {
             cgroup_usage: fresh
                 .cgroup
                 .map_or(status.cgroup_usage, |cgroup| cgroup.usage),
+            cgroup_reclaimable: fresh.cgroup.and_then(|cgroup| cgroup.reclaimable),
             cgroup_version: fresh
                 .cgroup
                 .map(|cgroup| cgroup.version)

@@ -315,7 +315,8 @@ keys! {
         /// How far a figure has to fall below its threshold before the alert is resolved, in percent
         /// of the threshold.
         hysteresis_percent: f64 = 5.0, Between(0.0, 90.0);
-        /// How long a figure has to be above its threshold before the alert is raised.
+        /// How long a figure has to be above its threshold before the alert is raised; a minute at least for
+        /// growth and the time to the limit, as every service grows when it starts.
         hold_seconds: f64 = 0.0, Between(0.0, DAY);
         /// How long a figure has to be back before the alert is resolved.
         resolve_seconds: f64 = 60.0, Between(0.0, DAY);
@@ -349,13 +350,13 @@ keys! {
         burst: u64 = 100, Between(1.0, 1_000_000.0);
     }
 
-    /// Export by OTLP. The variables OTEL_* are honoured where the key here is not set.
+    /// Export by OTLP. The variables OTEL_* count more than files and less than RIPTIDE__TELEMETRY__* and flags.
     telemetry: Telemetry {
         /// Whether metrics are exported.
         enabled: bool = true, Any;
         /// Where the collector is; one without a scheme is taken for http://.
         endpoint: String = "http://localhost:4317".to_owned(), Url;
-        /// How it is spoken to: grpc (port 4317 as a rule) or http/protobuf (4318).
+        /// How it is spoken to: grpc (port 4317 as a rule) or http/protobuf (4318, which is taken for it).
         protocol: Protocol = Protocol::Grpc, Any;
         /// Between two exports.
         interval_seconds: f64 = 60.0, Between(0.1, DAY);

@@ -28,12 +28,12 @@ use riptide_reader::{
 use super::{
     observer::Observer,
     snapshots::Snapshots,
-    target::Target,
+    target::{Target, thread_cpu_seconds},
     tick::{Identity, Tick},
 };
 use crate::config::Config;
 
-/// Between two looks at a target, as a multiple of what the last one took.
+/// Between two looks at a target, as a multiple of the CPU time that the last one took.
 const SPACING: u32 = 20;
 /// Targets whose names are looked up for verdicts at the same time: a symboliser at work holds the
 /// symbols of its target's files.
@@ -469,8 +469,10 @@ impl Fleet {
         }
         let is_running = turn.target.is_running();
         if start >= turn.look_at || !is_running {
+            let before = thread_cpu_seconds();
             let tick = turn.target.look();
-            let took = start.elapsed();
+            // By CPU time: a machine that has none to spare must not make alerts late for minutes.
+            let took = seconds((thread_cpu_seconds() - before).max(0.0));
             turn.look_at = start + seconds(profiling.interval_seconds).max(took * SPACING);
             for observer in self.observers() {
                 observer.tick(&turn.target, &tick);

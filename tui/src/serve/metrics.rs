@@ -459,7 +459,7 @@ fn about_this_process(app: &App, to: &mut Families) {
     );
     let mut active: BTreeMap<Severity, u64> = Severity::ALL.iter().map(|of| (*of, 0)).collect();
     for observer in app.fleet.observers() {
-        for (severity, count) in observer.alerts().active_by_severity {
+        for (severity, count) in observer.active_alerts() {
             *active.entry(severity).or_default() += count;
         }
     }

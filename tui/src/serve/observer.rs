@@ -29,6 +29,11 @@ pub trait Observer: Send + Sync {
         AlertsDocument::default()
     }
 
+    /// How many alerts are active at each severity.
+    fn active_alerts(&self) -> Vec<(Severity, u64)> {
+        Vec::new()
+    }
+
     /// Metrics of its own, added to those of `/metrics`.
     fn metrics(&self) -> Vec<OwnMetric> {
         Vec::new()
@@ -43,9 +48,8 @@ pub struct AlertsDocument {
     pub active: Vec<Value>,
     /// Alerts that were resolved, the newest first.
     pub history: Vec<Value>,
-    /// Active alerts by severity.
-    #[serde(skip)]
-    pub active_by_severity: Vec<(Severity, u64)>,
+    /// What became of the messages of each channel.
+    pub delivery: Vec<Value>,
 }
 
 /// A metric of an [`Observer`]; its name is without `_total`.

@@ -134,7 +134,7 @@ impl Target {
         while !lock(&self.following).session.wait_for_symbols(SYMBOLS_STEP)
             && Instant::now() < deadline
         {
-            thread::yield_now();
+            thread::sleep(SYMBOLS_STEP);
         }
         let capture = lock(&self.following).measured(|following| {
             let capture = Arc::new(Capture::of_last_look(&mut following.session));
@@ -253,7 +253,7 @@ impl Following {
         self.cost.memory_bytes = self.session.kept_bytes();
         let growth = self.growth(&figures);
         let memory = &figures.memory;
-        let limit = memory.cgroup_limit.zip(memory.cgroup_usage);
+        let limit = memory.cgroup_limit.zip(memory.cgroup_in_use());
         let headroom = limit.map(|(limit, usage)| limit.saturating_sub(usage) as f64);
         let jemalloc = memory.active.zip(memory.allocated);
         Tick {
@@ -338,7 +338,8 @@ fn time_to(headroom: f64, growth: &Estimate) -> Option<Estimate> {
     })
 }
 
-fn thread_cpu_seconds() -> f64 {
+/// CPU time that this thread has used.
+pub(super) fn thread_cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -40,7 +40,8 @@ pub struct Tick {
     pub time_to_limit_seconds: Option<Estimate>,
     /// Active memory of jemalloc that is not allocated, 0–1.
     pub fragmentation: Option<f64>,
-    /// Usage of the memory cgroup as a share of its limit, 0–1.
+    /// Usage of the memory cgroup as a share of its limit, 0–1; file pages that the kernel takes back
+    /// before it kills are left out.
     pub limit_share: Option<f64>,
     /// Journal records lost since the last tick, or samples without a record since then, as a share of
     /// all, 0–1; whichever is more.

@@ -121,6 +121,7 @@ fn all_alerts(app: &App) -> AlertsDocument {
         let one = observer.alerts();
         all.active.extend(one.active);
         all.history.extend(one.history);
+        all.delivery.extend(one.delivery);
     }
     all
 }
