@@ -53,9 +53,6 @@ pub struct SessionOptions {
     pub history: bool,
     /// Keep no history of the target in memory.
     pub forget_history: bool,
-    /// After how long without a question the symboliser gives its memory back; its own default when
-    /// `None`. A reader of many targets that asks each now and then cannot hold that of all.
-    pub symbols_idle: Option<Duration>,
     /// Directories with debug files, searched by build-id.
     pub symbol_dirs: Vec<PathBuf>,
     /// The clock; the system's when `None`.
@@ -75,6 +72,7 @@ pub struct Session {
     modules_known: Vec<Module>,
     model: Model,
     symbols: Symbols,
+    symbol_config: SymbolConfig,
     pending_symbols: usize,
     /// Resident bytes of the target's C heap, and when they were counted.
     c_heap: Option<(Instant, Option<u64>)>,
@@ -132,8 +130,7 @@ impl Session {
         let ingest = Ingest::new(&view, options.history);
         let mut symbol_config = SymbolConfig::default();
         (symbol_config.pid, symbol_config.symbol_dirs) = (target.host_pid, options.symbol_dirs);
-        symbol_config.idle = options.symbols_idle.unwrap_or(symbol_config.idle);
-        let symbols = Symbols::spawn(symbol_config);
+        let symbols = Symbols::spawn(symbol_config.clone());
         let mut session = Self {
             region,
             header,
@@ -145,6 +142,7 @@ impl Session {
             modules_known: Vec::new(),
             model: Model::default(),
             symbols,
+            symbol_config,
             pending_symbols: 0,
             c_heap: None,
             mappings: None,
@@ -218,6 +216,15 @@ impl Session {
     #[must_use]
     pub fn pending_symbols(&self) -> usize {
         self.pending_symbols
+    }
+
+    /// Lets the symboliser go with its thread and all that it holds, once every stack of the last look
+    /// has its names, which stay. The next new stack starts another.
+    pub fn release_symbols(&mut self) {
+        if self.pending_symbols == 0 {
+            self.symbols = Symbols::spawn(self.symbol_config.clone());
+            self.symbols.set_modules(&self.modules_known);
+        }
     }
 
     /// Bytes that are kept for this target, to within what the allocator adds: what was read, the

@@ -38,9 +38,6 @@ const SPACING: u32 = 20;
 /// Targets whose names are looked up for verdicts at the same time: a symboliser at work holds the
 /// symbols of its target's files.
 const JUDGED_AT_ONCE: usize = 2;
-/// After this time without a question for names a target's symboliser gives its memory back: with some
-/// ten verdicts a second and the default of 10 s, those of a hundred targets held a gigabyte.
-const SYMBOLS_IDLE: Duration = Duration::from_millis(250);
 /// Between two questions whether the names for a verdict are there, and how often it is asked.
 const NAMES: Duration = Duration::from_millis(200);
 const NAMES_ASKED_MAX: u32 = 150;
@@ -379,7 +376,6 @@ impl Fleet {
     fn meet(&self, path: &Path, next_id: &mut u64, known: Option<&Known>) -> Known {
         let options = SessionOptions {
             forget_history: true,
-            symbols_idle: Some(SYMBOLS_IDLE),
             symbol_dirs: self.config().profiling.symbols.clone(),
             ..SessionOptions::default()
         };

@@ -136,8 +136,11 @@ impl Target {
         {
             thread::sleep(SYMBOLS_STEP);
         }
-        let capture = lock(&self.following)
-            .measured(|following| Arc::new(Capture::of_last_look(&mut following.session)));
+        let capture = lock(&self.following).measured(|following| {
+            let capture = Arc::new(Capture::of_last_look(&mut following.session));
+            following.session.release_symbols();
+            capture
+        });
         *kept = Some((Instant::now(), Arc::clone(&capture)));
         capture
     }
@@ -214,9 +217,12 @@ impl Target {
                 return None;
             }
             snapshot.sites.truncate(SITES_KEPT);
+            let findings = session.findings();
+            // Idle ones held a gigabyte for 300 targets.
+            session.release_symbols();
             Some(Arc::new(Verdicts {
                 at: SystemTime::now(),
-                findings: session.findings(),
+                findings,
                 sites: snapshot.sites,
             }))
         })?;
