@@ -24,6 +24,7 @@ fn stack(frames: &[Frame], addresses: &[u64], figures: [f64; 4]) -> StackProfile
         live_objects: figures[1],
         allocated_bytes: figures[2],
         allocated_objects: figures[3],
+        growth_bytes_per_second: None,
     }
 }
 
@@ -70,6 +71,9 @@ fn capture() -> Capture {
         modules: vec![module],
         unix_ns: 1_700_000_000_000_000_000,
         lived_ns: 5_000_000_000,
+        findings: Vec::new(),
+        watched_seconds: 0.0,
+        history: Vec::new(),
     }
 }
 

@@ -228,6 +228,7 @@ impl Model {
 
     /// Every distinct stack with samples, heaviest live bytes first.
     pub fn stacks(&self, observation: &Observation) -> Vec<StackProfile> {
+        let seconds = self.watch.seconds(observation.time_ns);
         let profile = |place: &u32| {
             let place = *place as usize;
             let (frames, leaf) =
@@ -235,6 +236,7 @@ impl Model {
                     .whole(place, &observation.stacks, &observation.modules);
             let live = self.live.by_stack.get(place)?;
             let allocated = self.allocated.get(place)?;
+            let flow = self.watch.flow(place, live, self.live.born.get(place)?);
             Some(StackProfile {
                 frames,
                 leaf,
@@ -243,6 +245,7 @@ impl Model {
                 live_objects: live.objects.estimate,
                 allocated_bytes: allocated.bytes.estimate,
                 allocated_objects: allocated.objects.estimate,
+                growth_bytes_per_second: flow.growth(seconds).map(|growth| growth.estimate),
             })
         };
         self.order.iter().filter_map(profile).collect()

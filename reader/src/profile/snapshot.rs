@@ -273,6 +273,8 @@ pub struct StackProfile {
     pub allocated_bytes: f64,
     /// Estimated blocks allocated since the process started.
     pub allocated_objects: f64,
+    /// Growth of the live bytes, from births and deaths in the time watched.
+    pub growth_bytes_per_second: Option<f64>,
 }
 
 /// Paths are bytes, JSON is text: what is not UTF-8 is replaced, as a report must not fail for it.

@@ -423,6 +423,12 @@ impl Replay {
         Fragmentation::of(&self.observation, |place| self.model.leaf_of(place))
     }
 
+    /// The model, for histories.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Seconds that growth figures cover.
     #[must_use]
     pub fn watched_seconds(&self) -> f64 {

@@ -192,7 +192,7 @@ pub(super) fn read_suppressions(path: &Path) -> Result<Suppressions, CliError> {
 }
 
 /// Follows the journal for `span`, then looks at the tables.
-fn pass(session: &mut Session, span: Duration) {
+pub(super) fn pass(session: &mut Session, span: Duration) {
     let until = Instant::now() + span;
     while Instant::now() < until {
         std::thread::sleep(POLL.min(span));
