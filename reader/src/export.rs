@@ -312,12 +312,13 @@ impl Capture {
     }
 }
 
-/// All that is known, at the resolution that reaches back to its beginning.
+/// All that is known, at the finest resolution that reaches back to its beginning.
 fn whole(history: &History) -> Vec<Point> {
     let all = history.last(u64::MAX);
     let ends = all.first().zip(all.last());
     let span_ns = ends.map_or(0, |(first, last)| last.time_ns - first.time_ns);
-    history.last(span_ns.div_ceil(1_000_000_000))
+    // Of the coarsest step the last point stands for it: the first moment may lie a step before.
+    history.last(span_ns / 1_000_000_000 + 60)
 }
 
 /// A name for one line of text: nothing in it steers a terminal or turns the direction of writing.

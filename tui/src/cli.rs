@@ -20,6 +20,7 @@ mod diff;
 mod doctor;
 mod error;
 mod export;
+mod gate;
 mod leaks;
 mod list;
 mod memory;

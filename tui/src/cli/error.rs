@@ -19,6 +19,14 @@ pub enum CliError {
         /// What to try.
         hint: String,
     },
+    /// A file is of a later version.
+    #[error("{message}")]
+    Newer {
+        /// What is of which version.
+        message: String,
+        /// What to try.
+        hint: String,
+    },
     /// The target went away.
     #[error("{message}")]
     Gone {
@@ -66,6 +74,7 @@ impl CliError {
             Self::Reader(error) => error.exit_code(),
             Self::Usage { .. } => 2,
             Self::Gone { .. } => 3,
+            Self::Newer { .. } => 4,
             Self::Io { .. } => 5,
             // As shells, env and timeout have it.
             Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
@@ -77,7 +86,9 @@ impl CliError {
     fn hint(&self) -> String {
         match self {
             Self::Reader(error) => error.hint(),
-            Self::Usage { hint, .. } | Self::Gone { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. } | Self::Newer { hint, .. } | Self::Gone { hint, .. } => {
+                hint.clone()
+            }
             Self::Io { .. } => "check free space and permissions, then run it again".to_owned(),
             Self::Start { .. } => {
                 "check the path and that the file is executable: riptide run -- ./program ARGUMENTS"

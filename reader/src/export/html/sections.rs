@@ -68,17 +68,22 @@ fn identity(capture: &Capture, out: &mut dyn Write) -> io::Result<()> {
             _ => String::new(),
         }
     )?;
-    let mut fact = |name: &str, value: &str| {
-        writeln!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>")
-    };
+    let mut fact =
+        |name: &str, value: &str| writeln!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     let live = &snapshot.live;
     fact(
         "Live bytes",
-        &format!("<span id=\"live-bytes\">{}</span>", estimate(&live.bytes, at_least, bytes)),
+        &format!(
+            "<span id=\"live-bytes\">{}</span>",
+            estimate(&live.bytes, at_least, bytes)
+        ),
     )?;
     fact(
         "Live blocks",
-        &format!("<span id=\"live-objects\">{}</span>", estimate(&live.objects, at_least, count)),
+        &format!(
+            "<span id=\"live-objects\">{}</span>",
+            estimate(&live.objects, at_least, count)
+        ),
     )?;
     let sampling = &snapshot.sampling;
     let interval = match sampling.interval_bytes {
@@ -103,7 +108,10 @@ fn identity(capture: &Capture, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(executable) = &target.executable {
         let executable = executable.to_string_lossy();
-        fact("Executable", &format!("<code>{}</code>", Escaped(&executable)))?;
+        fact(
+            "Executable",
+            &format!("<code>{}</code>", Escaped(&executable)),
+        )?;
     }
     let region = target.region.to_string_lossy();
     fact("Region", &format!("<code>{}</code>", Escaped(&region)))?;
@@ -174,7 +182,10 @@ fn findings(capture: &Capture, out: &mut dyn Write) -> io::Result<()> {
             write_finding(finding, out)?;
         }
         if quiet.len() > QUIET_MAX {
-            writeln!(out, "<p class=\"soft\">The first {QUIET_MAX} are shown.</p>")?;
+            writeln!(
+                out,
+                "<p class=\"soft\">The first {QUIET_MAX} are shown.</p>"
+            )?;
         }
         writeln!(out, "</details>")?;
     }
@@ -211,7 +222,10 @@ fn write_finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "<p>live {} in {} blocks{growth}{limit}</p>",
-        figure(finding.live_bytes.estimate, &bytes(finding.live_bytes.estimate)),
+        figure(
+            finding.live_bytes.estimate,
+            &bytes(finding.live_bytes.estimate)
+        ),
         count(finding.live_objects.estimate)
     )?;
     if !finding.evidence.is_empty() {
@@ -232,7 +246,11 @@ fn write_finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
 fn stack(frames: &[Frame], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<ol class=\"stack\">")?;
     for frame in frames {
-        let inlined = if frame.inlined { " <span class=\"soft\">inlined</span>" } else { "" };
+        let inlined = if frame.inlined {
+            " <span class=\"soft\">inlined</span>"
+        } else {
+            ""
+        };
         writeln!(
             out,
             "<li><code>{}</code>{}{inlined}</li>",
