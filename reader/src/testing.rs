@@ -60,7 +60,7 @@ pub enum CheckError {
     /// The region of this process cannot be read.
     #[error(
         "this process cannot be read: {0}; make riptide_alloc::Riptide the global allocator of the \
-         test, without RIPTIDE=off"
+         test, and set RIPTIDE_SAMPLE_INTERVAL=1"
     )]
     Reader(#[from] ReaderError),
     /// Only some allocations are recorded.
@@ -182,7 +182,6 @@ fn read(shared: &Shared, thread: u32) -> Result<Vec<Leaked>, CheckError> {
     let (mut session, before) = first?;
     shared.wait_while(|step| step != Step::Over);
     let missed = session.snapshot().loss.unrecorded_blocks;
-    session.wait_for_symbols(SYMBOLS);
     if let Some(problem) = session.problem() {
         return Err(problem.into());
     }
@@ -199,6 +198,9 @@ fn read(shared: &Shared, thread: u32) -> Result<Vec<Leaked>, CheckError> {
             let sum = sums.entry(record.stack.place()).or_default();
             *sum = (sum.0 + record.size, sum.1 + 1);
         }
+    }
+    if !sums.is_empty() {
+        session.wait_for_symbols(SYMBOLS);
     }
     let mut leaks: Vec<Leaked> = sums
         .into_iter()

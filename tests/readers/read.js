@@ -110,6 +110,8 @@ const kinds = {
 
   // speedscope's own release, its table of functions.
   speedscope: (rest) => inChromium(async (page, [file, picture]) => {
+    // Rows that are out of sight are not made.
+    await page.setViewport({ width: 1280, height: 16000 });
     const script = `${file}.js`;
     const content = fs.readFileSync(file).toString("base64");
     fs.writeFileSync(script, `speedscope.loadFileFromBase64(${JSON.stringify(path.basename(file))}, ${JSON.stringify(content)})`);
