@@ -1,7 +1,7 @@
 //! What profiling does to throughput: `cargo bench --bench memory_benchmark`.
 //!
-//! The same programs bare, with riptide, and with riptide and a reader attached, in turn. A row for
-//! telemetry export comes with `riptide serve`.
+//! The same programs bare, with riptide, with riptide and a reader attached, and with `riptide serve`
+//! beside them that exports metrics by OTLP five times a second, in turn.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use riptide_benches::{
     machine,
     options::Options,
     paired::{self, Paired},
+    telemetry,
     workload::Workload,
 };
 
@@ -26,15 +27,19 @@ fn measure(options: &Options) -> Result<(), Error> {
     riptide.environment.clone_from(&options.environment);
     let mut read = riptide.clone();
     read.reader = Some(env!("CARGO_BIN_EXE_bench-reader").into());
-    let programs = [bare.clone(), riptide, read, bare.clone()];
+    let mut exported = riptide.clone();
+    exported.exporter = Some(telemetry::riptide()?);
+    let programs = [bare.clone(), riptide, read, exported, bare.clone()];
 
     println!("{}", machine::describe(&bare));
     println!(
         "n = {} runs of {} s CPU each; rounds a CPU second, and what is left of bare's\n",
         options.runs, options.seconds
     );
-    println!("| workload | bare, rounds/s | riptide | with a reader | bare again |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "| workload | bare, rounds/s | riptide | with a reader | with telemetry | exports a run | bare again |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for workload in Workload::table(&bare)? {
         // By name all can be had.
         let wanted = if options.only.is_empty() {
@@ -49,12 +54,14 @@ fn measure(options: &Options) -> Result<(), Error> {
         let paired = Paired::measure(|_| programs.to_vec(), &workload, work, options.runs)?;
         let throughput = |run: &Run| work as f64 / run.cpu_seconds;
         println!(
-            "| {} | {:.1} | {} | {} | {} |",
+            "| {} | {:.1} | {} | {} | {} | {:.0} | {} |",
             workload.name,
             paired.median(0, throughput),
             paired.ratio(1, 0, throughput),
             paired.ratio(2, 0, throughput),
             paired.ratio(3, 0, throughput),
+            paired.median(3, |run: &Run| run.exports.unwrap_or(0) as f64),
+            paired.ratio(4, 0, throughput),
         );
     }
     Ok(())

@@ -16,6 +16,7 @@ use std::{
 
 use crate::{
     Error, load,
+    telemetry::Exporting,
     workload::{Kind, Workload},
 };
 
@@ -37,6 +38,8 @@ pub struct Program {
     pub arguments: Arguments,
     /// The reader that looks at its region meanwhile.
     pub reader: Option<PathBuf>,
+    /// The command `riptide` that serves and exports meanwhile.
+    pub exporter: Option<PathBuf>,
 }
 
 /// How a program is told what to do.
@@ -67,6 +70,8 @@ pub struct Run {
     pub output: String,
     /// What the reader saw: `None` without one, 0 when it came too late.
     pub samples_read: Option<u64>,
+    /// Exports about it that have come: `None` without an exporter, 0 when it came too late.
+    pub exports: Option<u64>,
 }
 
 impl Program {
@@ -83,6 +88,7 @@ impl Program {
             wrapper: Vec::new(),
             arguments: Arguments::Ours,
             reader: None,
+            exporter: None,
         }
     }
 
@@ -131,6 +137,7 @@ impl Program {
     /// # Errors
     /// When the program cannot be run or fails.
     pub fn run(&self, workload: &Workload, rounds: u64) -> Result<Run, Error> {
+        let exporting = self.start_exporter()?;
         let start = Instant::now();
         let mut child = self
             .command_for(workload, rounds)
@@ -143,6 +150,7 @@ impl Program {
         let (status, usage) = wait(child.id())?;
         let wall_seconds = start.elapsed().as_secs_f64();
         let samples_read = reader.map(samples_read);
+        let exports = exporting.map(Exporting::stop);
         if status != 0 {
             let name = &workload.name;
             return Err(format!("{} {name} ended with status {status}", self.name).into());
@@ -154,6 +162,7 @@ impl Program {
             peak_rss_bytes: usage.ru_maxrss.unsigned_abs() * 1024,
             output: talk?,
             samples_read,
+            exports,
         })
     }
 
@@ -164,6 +173,12 @@ impl Program {
         let mut command = Command::new(path);
         command.arg(pid.to_string()).stdout(Stdio::piped());
         Ok(Some(command.spawn()?))
+    }
+
+    fn start_exporter(&self) -> Result<Option<Exporting>, Error> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let start = |riptide| Exporting::start(riptide, &name);
+        self.exporter.as_ref().map(start).transpose()
     }
 
     /// What it prints for one argument.

@@ -12,6 +12,7 @@
 //! | `paired` | runs several programs in turn, in every order |
 //! | `session` | reads the regions that programs leave |
 //! | `statistics` | medians and their intervals |
+//! | `telemetry` | `riptide serve` beside a program, exporting to a sink |
 //! | `machine` | what was measured on |
 //!
 //! The workloads themselves are not here: see `workloads/mod.rs`.
@@ -26,6 +27,7 @@ pub mod paired;
 pub mod published;
 pub mod session;
 pub mod statistics;
+pub mod telemetry;
 pub mod workload;
 
 /// What a bench ends with when it cannot measure.

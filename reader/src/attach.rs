@@ -61,6 +61,13 @@ pub fn discover() -> Vec<Discovered> {
     discover_in(&directories())
 }
 
+/// Paths of the region files in `directories`, without a look into them: cheap enough to ask again and
+/// again where hundreds of targets are known already.
+#[must_use]
+pub fn region_files(directories: &[PathBuf]) -> Vec<PathBuf> {
+    discover::files(directories)
+}
+
 /// Every region file in `directories`, as [`fn@discover`] has them.
 #[must_use]
 pub fn discover_in(directories: &[PathBuf]) -> Vec<Discovered> {

@@ -175,7 +175,9 @@ impl Metric {
         matches!(self, Self::LiveBytes | Self::AllocatedBytes)
     }
 
-    fn of(self, stack: &StackProfile) -> u64 {
+    /// The figure of a stack, as a whole number.
+    #[must_use]
+    pub fn of(self, stack: &StackProfile) -> u64 {
         let value = match self {
             Self::LiveBytes => stack.live_bytes,
             Self::LiveObjects => stack.live_objects,
@@ -204,11 +206,19 @@ pub struct Capture {
     pub findings: Vec<Finding>,
     /// Seconds that growth covers.
     pub watched_seconds: f64,
+    /// Bytes a second by which each of the stacks grew in that time; empty before it is known.
+    pub growth: Vec<f64>,
     /// The past, oldest first, as far as it is known.
     pub history: Vec<Point>,
 }
 
 impl Capture {
+    /// The newest mapping around an address.
+    #[must_use]
+    pub fn module_of(&self, address: u64) -> Option<&Module> {
+        module_of(&self.modules, address).and_then(|place| self.modules.get(place))
+    }
+
     /// Captures a session's target as of its last look.
     pub fn of_last_look(session: &mut Session) -> Self {
         let snapshot = session.snapshot_of_last_look();
@@ -231,6 +241,7 @@ impl Capture {
             lived_ns,
             findings: session.findings(),
             watched_seconds: session.watched_seconds(),
+            growth: session.stack_growth(),
             history: whole(session.model().history()),
         }
     }
@@ -246,6 +257,7 @@ impl Capture {
             snapshot,
             findings: replay.findings(),
             watched_seconds: replay.watched_seconds(),
+            growth: replay.stack_growth(),
             history: whole(replay.model().history()),
         }
     }

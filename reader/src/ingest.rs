@@ -234,7 +234,23 @@ pub struct Ingest {
     settled: Option<(u64, u64, bool)>,
 }
 
+impl Observation {
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.live.capacity() * size_of::<LiveSample>()
+            + self.totals.capacity() * size_of::<StackTotals>()
+            + self.modules.capacity() * size_of::<Module>()
+            + self.stacks.kept_bytes()
+            + self.recent.kept_bytes()
+    }
+}
+
 impl Ingest {
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.events.capacity() * size_of::<Event>() + self.recent.kept_bytes()
+    }
+
     /// Begins at the next event of each ring, or at the oldest one that is still there.
     #[must_use]
     pub fn new(view: &View<'_>, history: bool) -> Self {

@@ -6,6 +6,7 @@
 //! | `figures` | counters, status, totals as rows of numbers |
 //! | `recorder` | from a session to a file |
 //! | `index` | the frames of a file, without reading what is in them |
+//! | `names` | names as they were found then |
 //! | `replay` | from a file to the model, through the same code as a live target |
 //!
 //! A file is a header and frames. Definitions (target, mappings, stacks, names) are written once; looks
@@ -19,6 +20,7 @@
 
 mod figures;
 mod index;
+mod names;
 mod recorder;
 mod replay;
 mod wire;

@@ -8,6 +8,7 @@
 //! [`Session::problem`] says why.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -40,6 +41,8 @@ const C_HEAP_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks at all mappings, as a multiple of what the last one took: the target's page
 /// tables are walked under its lock.
 const MAPPINGS_SPACING: u32 = 100;
+/// The variable that Rust's jemalloc, whose names have a prefix, reads.
+const JEMALLOC_OPTIONS: &str = "_RJEM_MALLOC_CONF";
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// How a session reads.
@@ -48,6 +51,11 @@ pub struct SessionOptions {
     /// Begin with the oldest event still in the ring (for history) instead of the next one. Loss
     /// is counted from the moment of attaching in both cases.
     pub history: bool,
+    /// Keep no history of the target in memory.
+    pub forget_history: bool,
+    /// After how long without a question the symboliser gives its memory back; its own default when
+    /// `None`. A reader of many targets that asks each now and then cannot hold that of all.
+    pub symbols_idle: Option<Duration>,
     /// Directories with debug files, searched by build-id.
     pub symbol_dirs: Vec<PathBuf>,
     /// The clock; the system's when `None`.
@@ -124,6 +132,7 @@ impl Session {
         let ingest = Ingest::new(&view, options.history);
         let mut symbol_config = SymbolConfig::default();
         (symbol_config.pid, symbol_config.symbol_dirs) = (target.host_pid, options.symbol_dirs);
+        symbol_config.idle = options.symbols_idle.unwrap_or(symbol_config.idle);
         let symbols = Symbols::spawn(symbol_config);
         let mut session = Self {
             region,
@@ -142,6 +151,9 @@ impl Session {
             fresh: FreshMemory::default(),
             problem: None,
         };
+        if options.forget_history {
+            session.model.forget_history();
+        }
         session.observe();
         match session.problem() {
             Some(problem) => Err(problem),
@@ -193,6 +205,28 @@ impl Session {
         )
     }
 
+    /// The profile as of now without its sites: no stack is given its name for it.
+    pub fn figures(&mut self) -> Snapshot {
+        self.poll();
+        self.observe();
+        self.fresh = self.fresh_memory();
+        let info = self.target.info.clone();
+        self.model.figures(&self.observation, info, self.fresh)
+    }
+
+    /// Stacks of the last look whose names are being looked up, the last time that they were asked for.
+    #[must_use]
+    pub fn pending_symbols(&self) -> usize {
+        self.pending_symbols
+    }
+
+    /// Bytes that are kept for this target, to within what the allocator adds: what was read, the
+    /// model and the names, without the symboliser's caches of files, which it gives back when idle.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        (self.ingest.kept_bytes() + self.observation.kept_bytes() + self.model.kept_bytes()) as u64
+    }
+
     /// Waits until every stack of the last look has its names; false when the time ran out.
     pub fn wait_for_symbols(&mut self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
@@ -218,6 +252,12 @@ impl Session {
         };
         let known = self.target.host_pid;
         describe(&self.region, &view, &self.proc, self.clock.as_ref(), known).info
+    }
+
+    /// Where the target was in its life at the last poll.
+    #[must_use]
+    pub fn state(&self) -> TargetState {
+        self.target.info.state
     }
 
     /// Why figures are no longer refreshed, if so: the file was truncated or damaged while mapped.
@@ -265,6 +305,26 @@ impl Session {
     pub fn stacks(&mut self) -> Vec<StackProfile> {
         self.name(true);
         self.model.stacks(&self.observation)
+    }
+
+    /// Growth in bytes a second of each of [`Session::stacks`]; empty before it is known.
+    #[must_use]
+    pub fn stack_growth(&self) -> Vec<f64> {
+        self.model.stack_growth(&self.observation)
+    }
+
+    /// Names of the target's threads that run now, by their ids in its own pid namespace.
+    #[must_use]
+    pub fn thread_names(&self) -> HashMap<u32, String> {
+        let host_pid = self.target.host_pid;
+        host_pid.map_or_else(HashMap::new, |pid| self.proc.thread_names(pid))
+    }
+
+    /// jemalloc's options from the target's environment; `None` when it cannot be read.
+    #[must_use]
+    pub fn jemalloc_options(&self) -> Option<String> {
+        self.proc
+            .environment_variable(self.target.host_pid?, JEMALLOC_OPTIONS)
     }
 
     /// The rows of the memory waterfall of a snapshot. Of a live target all mappings are looked at,

@@ -122,6 +122,17 @@ pub struct SymbolStats {
     pub worker_died: bool,
 }
 
+/// The background thread, which is started by the first request: a reader of hundreds of targets asks
+/// for the names of few.
+#[derive(Debug)]
+enum Background {
+    /// Nothing was asked for yet; holds what the thread will need.
+    Idle(Box<(SymbolConfig, Receiver<Request>, Sender<Answer>)>),
+    Running(JoinHandle<()>),
+    /// No thread could be started.
+    Missing,
+}
+
 /// Frames of return addresses, resolved by one background thread.
 #[derive(Debug)]
 pub struct Symbols {
@@ -131,39 +142,42 @@ pub struct Symbols {
     requests: Sender<Request>,
     answers: Receiver<Answer>,
     counters: Arc<Counters>,
-    /// `None` when no thread could be started.
-    worker: Option<JoinHandle<()>>,
+    worker: Background,
     /// Whether the worker was seen to have hung up, which is before its thread has ended.
     hung_up: bool,
 }
 
 impl Symbols {
-    /// Starts the worker.
+    /// Is ready for requests; the first one starts the worker.
     #[must_use]
     pub fn spawn(config: SymbolConfig) -> Self {
         let (requests, from_us) = mpsc::channel();
         let (to_us, answers) = mpsc::channel();
-        let counters = Arc::new(Counters::default());
-        let cache = AnswerCache::new(config.max_addresses);
-        let max_pending = config.max_pending;
-        let worker = thread::Builder::new()
-            .name(WORKER_THREAD_NAME.to_owned())
-            .stack_size(WORKER_STACK_BYTES)
-            .spawn({
-                let counters = Arc::clone(&counters);
-                move || worker::run(config, from_us, to_us, counters)
-            })
-            .ok();
         Self {
             modules: Mutex::default(),
-            cache,
-            max_pending,
+            cache: AnswerCache::new(config.max_addresses),
+            max_pending: config.max_pending,
             requests,
             answers,
-            counters,
-            worker,
+            counters: Arc::new(Counters::default()),
+            worker: Background::Idle(Box::new((config, from_us, to_us))),
             hung_up: false,
         }
+    }
+
+    fn start(&mut self) {
+        let counters = Arc::clone(&self.counters);
+        self.worker = match std::mem::replace(&mut self.worker, Background::Missing) {
+            Background::Idle(needs) => thread::Builder::new()
+                .name(WORKER_THREAD_NAME.to_owned())
+                .stack_size(WORKER_STACK_BYTES)
+                .spawn(move || {
+                    let (config, requests, answers) = *needs;
+                    worker::run(config, requests, answers, counters);
+                })
+                .map_or(Background::Missing, Background::Running),
+            other => other,
+        };
     }
 
     /// Replaces what is known of the target's executable mappings.
@@ -193,6 +207,7 @@ impl Symbols {
         if self.pending() >= self.max_pending {
             return None;
         }
+        self.start();
         // Relaxed: the channel orders it before the worker's subtraction.
         self.counters.pending.fetch_add(1, Ordering::Relaxed);
         let module = Arc::clone(module);
@@ -263,7 +278,12 @@ impl Symbols {
     }
 
     fn worker_died(&self) -> bool {
-        self.hung_up || self.worker.as_ref().is_none_or(JoinHandle::is_finished)
+        self.hung_up
+            || match &self.worker {
+                Background::Idle(_) => false,
+                Background::Running(worker) => worker.is_finished(),
+                Background::Missing => true,
+            }
     }
 
     fn drain(&mut self) {

@@ -336,3 +336,80 @@ fn groups_and_shapes_carry_the_figures_of_their_blocks() {
     assert_eq!(shapes.lifetimes_ms.count, 0);
     assert_eq!(session.model().history().last(60).len(), 1);
 }
+
+#[test]
+fn threads_sites_and_shapes_can_be_looked_at_closely() {
+    let mut region = TestRegion::new(MIB, false);
+    let a = region.stack(&[0x1001, 0x2001], 1);
+    let b = region.stack(&[0x3001, 0x2001], 2);
+    region.allocate(a, 100, 1, SECOND);
+    region.allocate(a, 300, 1, 3 * SECOND);
+    let gone = region.allocate(b, 50, 1, 4 * SECOND);
+    region.free(gone, b, 50, 500_000);
+    let clock = Arc::new(ManualClock::new(10 * SECOND));
+    let mut session = attach(&region, &clock, false);
+    settled(&mut session);
+    let (model, seen) = (session.model(), session.observation());
+    let threads = model.threads(seen);
+    assert_eq!(threads.len(), 1);
+    assert_eq!((threads[0].id, threads[0].live_bytes.high), (7, 400.0));
+    assert_eq!(threads[0].sites[0].function, "0x1000");
+    assert!((threads[0].kept_bytes_per_second.estimate - 400.0 / 60.0).abs() < 1e-9);
+    let site = model.inspect(seen, "0x1000", None, None);
+    assert_eq!((site.stacks, site.shapes.sizes_bytes.count), (1, 2));
+    assert_eq!(site.last_seen_seconds_ago, Some(7.0));
+    assert_eq!(site.freed_share, Some(0.0));
+    let shape = model.heap_shape(seen);
+    let classes: Vec<(u64, f64)> = shape
+        .sizes
+        .iter()
+        .map(|class| (class.usable_bytes, class.live_objects.estimate))
+        .collect();
+    assert_eq!(classes, [(112, 1.0), (320, 1.0)]);
+    assert_eq!(shape.lifetimes.len(), 1);
+    assert_eq!(
+        (shape.lifetimes[0].from_ms, shape.lifetimes[0].samples),
+        (0, 1)
+    );
+    assert_eq!(shape.temporary[0].function, "0x3000");
+    assert_eq!(shape.temporary[0].objects.estimate, 1.0);
+    assert_eq!(session.stack_growth().len(), 0);
+}
+
+#[test]
+fn a_recording_is_played_look_by_look() {
+    use riptide_reader::recording::{Recorder, Replay, Span};
+    let mut region = TestRegion::new(MIB, false);
+    let stack = region.stack(&[0x1001, 0x2001], 1);
+    region.allocate(stack, 100, 1, SECOND);
+    let clock = Arc::new(ManualClock::new(10 * SECOND));
+    let mut session = attach(&region, &clock, false);
+    settled(&mut session);
+    let path = std::env::temp_dir().join(format!("riptide-play-{}", std::process::id()));
+    let file = std::fs::File::create(&path).unwrap();
+    let mut recorder = Recorder::begin(file, &session).unwrap();
+    for second in 0..5 {
+        clock.set((11 + second) * SECOND);
+        session.snapshot();
+        recorder.follow(&session);
+        recorder.look(&mut session).unwrap();
+    }
+    recorder.finish(&mut session).unwrap();
+    let mut seen = Vec::new();
+    let replay = Replay::play(&path, None, &mut |replay| {
+        replay.name_stacks();
+        let live = replay.snapshot().live.objects.estimate;
+        seen.push((replay.moment().as_secs(), live));
+    })
+    .unwrap();
+    let expected: Vec<(u64, f64)> = (0..5).map(|look| (look, 1.0)).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(replay.length().as_secs(), 4);
+    // Each moment is the one that opening it alone gives.
+    for (second, live) in seen {
+        let at = std::time::Duration::from_secs(second);
+        let mut alone = Replay::open(&path, Some(at), Span::Past).unwrap();
+        assert_eq!(alone.snapshot().live.objects.estimate, live);
+    }
+    std::fs::remove_file(&path).unwrap();
+}

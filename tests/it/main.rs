@@ -13,6 +13,7 @@
 
 mod advise;
 mod attach;
+mod dashboard;
 mod death;
 mod diff;
 mod exact;
@@ -32,6 +33,7 @@ mod resource_limits;
 mod ring;
 mod run;
 mod schemas;
+mod screen;
 mod set;
 mod symbols;
 mod threads;

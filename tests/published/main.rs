@@ -30,6 +30,8 @@ mod harness;
 mod http;
 mod profile;
 mod program;
+#[path = "../it/screen.rs"]
+#[allow(dead_code, reason = "the other end-to-end tests use the rest of it")]
 mod screen;
 mod server;
 mod web_server;

@@ -10,7 +10,7 @@ use std::{
 
 use crate::report;
 
-/// A program of the crate registry. Its version stands in `registry/Cargo.toml` as well.
+/// A program of the crate registry. Its version stands in a manifest as well.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// Name of the package.
@@ -21,12 +21,17 @@ pub(crate) struct Program {
     /// Name of the crate that has `main`, as its functions show it.
     pub(crate) crate_name: &'static str,
     /// The file with `main`.
-    main: &'static str,
+    pub(crate) main: &'static str,
     /// The global allocator that the program declares itself; the one line takes its place.
-    own_allocator: Option<&'static str>,
+    pub(crate) own_allocator: Option<&'static str>,
     /// Whether to leave its default features out.
-    is_minimal: bool,
+    pub(crate) is_minimal: bool,
+    /// The manifest that names it, so that cargo fetches it; below `tests`.
+    pub(crate) registry: &'static str,
 }
+
+/// The manifest that names the programs of this file.
+const REGISTRY: &str = "published/registry/Cargo.toml";
 
 /// A command-line tool.
 pub(crate) const RIPGREP: Program = Program {
@@ -41,6 +46,7 @@ pub(crate) const RIPGREP: Program = Program {
          static ALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;\n",
     ),
     is_minimal: false,
+    registry: REGISTRY,
 };
 
 /// A server on axum, hyper and tokio's threads.
@@ -52,6 +58,7 @@ pub(crate) const SIMPLE_HTTP_SERVER: Program = Program {
     main: "src/main.rs",
     own_allocator: None,
     is_minimal: false,
+    registry: REGISTRY,
 };
 
 /// A server on actix with some 280 dependencies: more than 100 MB when built with all its debug
@@ -64,6 +71,7 @@ pub(crate) const MINISERVE: Program = Program {
     main: "src/main.rs",
     own_allocator: None,
     is_minimal: true,
+    registry: REGISTRY,
 };
 
 const THE_LINE: &str = "#[global_allocator]\n\
@@ -144,10 +152,7 @@ impl Program {
         let mut fetch = cargo();
         fetch
             .args(["fetch", "--quiet", "--locked", "--manifest-path"])
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/published/registry/Cargo.toml"
-            ))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(self.registry))
             .args(["--target", this_target()]);
         succeed(fetch);
         let home = std::env::var_os("CARGO_HOME").map_or_else(

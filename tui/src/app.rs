@@ -1,33 +1,67 @@
 //! State of the dashboard: what is shown, what is selected, and how input and snapshots change it.
 //!
+//! | module | does |
+//! |---|---|
+//! | `act` | keys to actions, actions to changes |
+//! | `navigate` | up, down, into and out of things |
+//! | `mouse` | clicks and drags |
+//! | `take` | news from the feed |
+//! | `settle` | puts selections in order after anything has changed |
+//! | `command` | the command line |
+//! | `sites`, `flame`, `detail` | state of these screens |
+//! | `history`, `travel`, `base` | the past, the moment shown, the moment compared with |
+//! | `list`, `mode`, `order`, `columns`, `prompt` | small parts |
+//!
 //! It knows no terminal, no clock and no process: time comes in with each call, snapshots come from
 //! the [`feed`](crate::feed), and what the app wants done stands in its outbox. Views read it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
-use ratatui::layout::{Position, Size};
-use riptide_reader::profile::{Site, Snapshot, TargetState};
-
-use crate::{
-    feed::{Command, Target, Trouble, TroubleKind, Update},
-    input::Input,
-    keys::{self, Action, Key, Scope},
-    theme::Theme,
-    units::{self, Trend},
-    view::{self, layout},
+use ratatui::layout::Size;
+use riptide_reader::{
+    leak::{Finding, Verdict},
+    profile::{Site, Snapshot, TargetInfo, TargetState},
 };
 
+use crate::{
+    feed::{Command, Part, Target, Trouble, TroubleKind},
+    keys::{Keymap, Scope},
+    look::{Excerpt, Grouping, Parts, Thread},
+    theme::Theme,
+    units::{self, Trend},
+    view::{AlertRow, alert_rows},
+};
+
+mod act;
+mod base;
+mod columns;
+mod command;
+mod detail;
+mod flame;
 mod history;
 mod list;
 mod mode;
+mod mouse;
+mod navigate;
 mod order;
+mod prompt;
+mod settle;
 mod sites;
+mod take;
+mod travel;
 
+pub use base::Base;
+pub use columns::Column;
+pub use command::COMMANDS;
+pub use detail::DetailState;
+pub use flame::FlameState;
 pub use history::{History, Point, SiteKey};
 pub use list::ListCursor;
 pub use mode::Mode;
 pub use order::{SortBy, growing};
-pub use sites::{Prompt, SitesState};
+pub use prompt::{Prompt, PromptKind};
+pub use sites::SitesState;
+pub use travel::Travel;
 
 /// Rows of growing sites that the Overview keeps at most.
 pub const GROWING_MAX: usize = 8;
@@ -41,8 +75,34 @@ pub enum Screen {
     Overview,
     /// The table of sites.
     Sites,
+    /// The flame graph.
+    Flame,
+    /// The verdicts.
+    Leaks,
+    /// The threads.
+    Threads,
+    /// Sizes and lifetimes.
+    Shapes,
+    /// jemalloc.
+    Jemalloc,
+    /// Alerts.
+    Alerts,
     /// One site.
     Detail,
+}
+
+impl Screen {
+    /// Those with a tab, in their order.
+    pub const TABS: [Self; 8] = [
+        Self::Overview,
+        Self::Sites,
+        Self::Flame,
+        Self::Leaks,
+        Self::Threads,
+        Self::Shapes,
+        Self::Jemalloc,
+        Self::Alerts,
+    ];
 }
 
 /// What lies over the body.
@@ -58,6 +118,16 @@ pub enum Popup {
         /// Selected row.
         selected: usize,
     },
+    /// The menu of columns.
+    Columns {
+        /// Selected row.
+        selected: usize,
+    },
+    /// The menu of export formats.
+    Export {
+        /// Selected row.
+        selected: usize,
+    },
 }
 
 /// How the dashboard ends.
@@ -67,10 +137,12 @@ pub enum Exit {
     Clean,
     /// The last picture is printed into it.
     KeepFrame,
+    /// The reader's thread has died, and said why.
+    Failed,
 }
 
 /// What the loop around the app has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Pass it on to the feed.
     Feed(Command),
@@ -78,15 +150,28 @@ pub enum Request {
     Suspend,
     /// Clear the terminal and draw everything.
     Redraw,
+    /// Put a text on the clipboard.
+    Copy(String),
 }
 
-/// A snapshot with the past that belongs to it.
+/// Something said until the next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The words.
+    pub text: String,
+    /// Whether something failed.
+    pub is_bad: bool,
+}
+
+/// A target at one moment.
 #[derive(Clone, Debug)]
 pub struct Picture {
-    /// The target at one moment.
+    /// Figures and sites.
     pub snapshot: Arc<Snapshot>,
-    /// What went before.
-    pub history: History,
+    /// What is shown beside them.
+    pub parts: Parts,
+    /// When it was taken, on the dashboard's clock or in the recording.
+    pub at_seconds: f64,
 }
 
 /// The dashboard.
@@ -94,12 +179,18 @@ pub struct Picture {
 pub struct App {
     /// Colours.
     pub theme: Theme,
+    /// Keys.
+    pub keymap: Keymap,
     /// Size of the terminal.
     pub size: Size,
     /// What fills the body.
     pub screen: Screen,
     /// What lies over it.
     pub popup: Option<Popup>,
+    /// A line that is being typed.
+    pub prompt: Option<Prompt>,
+    /// Something said until the next key.
+    pub notice: Option<Notice>,
     /// The targets there are.
     pub targets: Vec<Target>,
     /// Selection in the list of targets.
@@ -108,10 +199,36 @@ pub struct App {
     pub overview: ListCursor,
     /// The Sites screen.
     pub sites: SitesState,
-    /// First line shown of a site.
-    pub detail_scroll: usize,
+    /// The Flame screen.
+    pub flame: FlameState,
+    /// Selection among the findings.
+    pub leaks: ListCursor,
+    /// Selection among the threads.
+    pub threads: ListCursor,
+    /// Selection among the sites of short-lived blocks.
+    pub shapes: ListCursor,
+    /// Selection among the alerts.
+    pub alerts: ListCursor,
+    /// Alerts that the user has seen, by id.
+    pub acknowledged: HashSet<String>,
+    /// First line shown of jemalloc.
+    pub jemalloc_scroll: usize,
+    /// One site.
+    pub detail: DetailState,
+    /// The source text last asked for.
+    pub excerpt: Option<Excerpt>,
     /// Why the target cannot be read, if so.
     pub trouble: Option<Trouble>,
+    /// A process that took the place of the target.
+    pub successor: Option<TargetInfo>,
+    /// The moment compared with.
+    pub base: Option<Base>,
+    /// What was seen.
+    pub history: History,
+    /// Where in the past the picture is, and how much of it charts show.
+    pub travel: Travel,
+    /// Length of the recording, in seconds, if the target is one.
+    pub recording: Option<f64>,
     /// Set when the dashboard is to end.
     pub exit: Option<Exit>,
     live: Option<Picture>,
@@ -119,10 +236,18 @@ pub struct App {
     held: Option<Picture>,
     mode: mode::Tracker,
     requests: Vec<Request>,
-    /// The region followed.
+    /// The region or recording followed.
     following: Option<PathBuf>,
     /// One target was enough to go straight to it; later ones do not take the screen away.
     picked: bool,
+    /// What the feed was last asked for.
+    asked: settle::Asked,
+    /// Findings and threads selected, so that the selection stays with them.
+    leak_key: Option<SiteKey>,
+    thread_key: Option<u32>,
+    drag: Option<u16>,
+    /// Columns between which the mouse is dragged.
+    pub travel_marked: Option<(u16, u16)>,
 }
 
 impl App {
@@ -131,6 +256,7 @@ impl App {
     pub fn new(theme: Theme, size: Size, region: Option<PathBuf>) -> Self {
         Self {
             theme,
+            keymap: Keymap::default(),
             size,
             screen: if region.is_some() {
                 Screen::Overview
@@ -138,12 +264,27 @@ impl App {
                 Screen::Picker
             },
             popup: None,
+            prompt: None,
+            notice: None,
             targets: Vec::new(),
             picker: ListCursor::default(),
             overview: ListCursor::default(),
             sites: SitesState::default(),
-            detail_scroll: 0,
+            flame: FlameState::default(),
+            leaks: ListCursor::default(),
+            threads: ListCursor::default(),
+            shapes: ListCursor::default(),
+            alerts: ListCursor::default(),
+            acknowledged: HashSet::new(),
+            jemalloc_scroll: 0,
+            detail: DetailState::default(),
+            excerpt: None,
             trouble: None,
+            successor: None,
+            base: None,
+            history: History::default(),
+            travel: Travel::default(),
+            recording: None,
             exit: None,
             live: None,
             held: None,
@@ -151,16 +292,24 @@ impl App {
             requests: Vec::new(),
             picked: region.is_some(),
             following: region,
+            asked: settle::Asked::default(),
+            leak_key: None,
+            thread_key: None,
+            drag: None,
+            travel_marked: None,
         }
     }
 
     /// The picture to show.
     #[must_use]
     pub fn picture(&self) -> Option<&Picture> {
-        self.held.as_ref().or(self.live.as_ref())
+        self.travel
+            .picture()
+            .or(self.held.as_ref())
+            .or(self.live.as_ref())
     }
 
-    /// The region followed.
+    /// The region or recording followed.
     #[must_use]
     pub fn region(&self) -> Option<&std::path::Path> {
         self.following.as_deref()
@@ -170,6 +319,25 @@ impl App {
     #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.picture().map(|picture| &*picture.snapshot)
+    }
+
+    /// What is shown beside it.
+    #[must_use]
+    pub fn parts(&self) -> Option<&Parts> {
+        self.picture().map(|picture| &picture.parts)
+    }
+
+    /// When the picture was taken, unless it is the present one.
+    #[must_use]
+    pub fn shown_until(&self) -> Option<f64> {
+        let held = self.held.as_ref().map(|held| held.at_seconds);
+        self.travel.at_seconds().or(held)
+    }
+
+    /// Whether the picture is held.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Where the target and the picture are in their lives.
@@ -182,17 +350,21 @@ impl App {
                 TroubleKind::Unreadable => Mode::Unreadable,
             };
         }
-        if let Some(held) = &self.held {
-            return Mode::Paused(held.snapshot.target.uptime_seconds);
-        }
         let Some(snapshot) = self.snapshot() else {
             return Mode::Searching;
         };
-        match snapshot.target.state {
-            TargetState::Exited => Mode::Exited,
-            TargetState::Killed => Mode::Killed,
-            TargetState::Unknown => Mode::Unknown,
-            TargetState::Live => self.mode.of_live(),
+        if self.recording.is_some() || self.travel.picture().is_some() {
+            return Mode::Replay(snapshot.target.uptime_seconds);
+        }
+        if let Some(held) = &self.held {
+            return Mode::Paused(held.snapshot.target.uptime_seconds);
+        }
+        match (snapshot.target.state, &self.successor) {
+            (TargetState::Live, _) => self.mode.of_live(),
+            (_, Some(_)) => Mode::Restarted,
+            (TargetState::Exited, None) => Mode::Exited,
+            (TargetState::Killed, None) => Mode::Killed,
+            (TargetState::Unknown, None) => Mode::Unknown,
         }
     }
 
@@ -202,11 +374,98 @@ impl App {
         match (self.popup, self.screen) {
             (Some(Popup::Help { .. }), _) => Scope::Help,
             (Some(Popup::Sort { .. }), _) => Scope::SortMenu,
+            (Some(Popup::Columns { .. }), _) => Scope::ColumnMenu,
+            (Some(Popup::Export { .. }), _) => Scope::ExportMenu,
             (None, Screen::Picker) => Scope::Picker,
             (None, Screen::Overview) => Scope::Overview,
             (None, Screen::Sites) => Scope::Sites,
+            (None, Screen::Flame) => Scope::Flame,
+            (None, Screen::Leaks) => Scope::Leaks,
+            (None, Screen::Threads) => Scope::Threads,
+            (None, Screen::Shapes) => Scope::Shapes,
+            (None, Screen::Jemalloc) => Scope::Jemalloc,
+            (None, Screen::Alerts) => Scope::Alerts,
             (None, Screen::Detail) => Scope::Detail,
         }
+    }
+
+    /// What the screen in front shows beside the snapshot.
+    #[must_use]
+    pub fn wanted_part(&self) -> Option<Part> {
+        match self.screen {
+            Screen::Picker => None,
+            Screen::Overview | Screen::Leaks => Some(Part::Findings),
+            Screen::Sites => match self.sites.grouping {
+                Grouping::Site => Some(Part::Findings),
+                Grouping::Function => Some(Part::Functions),
+                Grouping::Crate => Some(Part::Crates),
+                Grouping::Thread => Some(Part::Threads),
+            },
+            Screen::Flame => Some(Part::Flame),
+            Screen::Threads => Some(Part::Threads),
+            Screen::Shapes => Some(Part::Shape),
+            Screen::Jemalloc => Some(Part::Jemalloc),
+            Screen::Alerts => Some(Part::Alerts),
+            Screen::Detail => Some(Part::Inspected),
+        }
+    }
+
+    /// The rows that the Sites screen is made from, in its grouping.
+    #[must_use]
+    pub fn grouped(&self) -> &[Site] {
+        self.grouped_by(self.sites.grouping)
+    }
+
+    fn grouped_by(&self, grouping: Grouping) -> &[Site] {
+        let Some(picture) = self.picture() else {
+            return &[];
+        };
+        let parts = &picture.parts;
+        match grouping {
+            Grouping::Site => Some(picture.snapshot.sites.as_slice()),
+            Grouping::Function => parts.functions.as_deref(),
+            Grouping::Crate => parts.crates.as_deref(),
+            Grouping::Thread => parts.thread_rows.as_deref(),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The findings that the Leaks screen lists: all but the healthy ones.
+    #[must_use]
+    pub fn findings(&self) -> Vec<&Finding> {
+        let findings = self.parts().and_then(|parts| parts.findings.as_deref());
+        let list = findings.map(|findings| findings.list.as_slice());
+        list.unwrap_or_default()
+            .iter()
+            .filter(|finding| !matches!(finding.verdict, Verdict::Healthy | Verdict::TooEarly))
+            .collect()
+    }
+
+    /// The finding on a site.
+    #[must_use]
+    pub fn finding_of(&self, site: &Site) -> Option<&Finding> {
+        self.parts()?.findings.as_deref()?.of_site(site)
+    }
+
+    /// The finding selected.
+    #[must_use]
+    pub fn selected_finding(&self) -> Option<&Finding> {
+        self.findings().get(self.leaks.selected).copied()
+    }
+
+    /// Alerts, active and ended.
+    #[must_use]
+    pub fn alert_rows(&self) -> Vec<AlertRow<'_>> {
+        let alerts = self.parts().and_then(|parts| parts.alerts.as_deref());
+        alerts.map(alert_rows).unwrap_or_default()
+    }
+
+    /// The threads.
+    #[must_use]
+    pub fn thread_list(&self) -> &[Thread] {
+        self.parts()
+            .and_then(|parts| parts.threads.as_deref())
+            .unwrap_or_default()
     }
 
     /// The sites that the Overview shows as growing; when none grows beyond its error, those that
@@ -230,18 +489,17 @@ impl App {
         rows
     }
 
-    /// The site selected on the Sites screen.
+    /// The row selected on the Sites screen.
     #[must_use]
     pub fn selected_site(&self) -> Option<&Site> {
-        let snapshot = self.snapshot()?;
         let index = self.sites.rows.get(self.sites.cursor.selected)?;
-        snapshot.sites.get(*index)
+        self.grouped().get(*index)
     }
 
     /// The site that the detail shows.
     #[must_use]
     pub fn detail_site(&self) -> Option<&Site> {
-        let key = self.sites.key.as_ref()?;
+        let key = self.detail.key.as_ref()?;
         self.snapshot()?.sites.iter().find(|site| key.names(site))
     }
 
@@ -250,388 +508,17 @@ impl App {
         std::mem::take(&mut self.requests)
     }
 
-    /// Takes news from the feed in; true when the screen has to be drawn.
-    pub fn update(&mut self, update: Update, now_seconds: f64) -> bool {
-        let drawn = match update {
-            Update::Targets(targets) => self.take_targets(targets),
-            Update::Snapshot(snapshot) => self.take_snapshot(snapshot, now_seconds),
-            Update::Trouble(trouble) => {
-                let new = self.trouble.as_ref() != Some(&trouble);
-                self.trouble = Some(trouble);
-                new
-            }
-        };
-        self.settle();
-        drawn
+    fn say(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice {
+            text: text.into(),
+            is_bad: false,
+        });
     }
 
-    fn take_targets(&mut self, targets: Vec<Target>) -> bool {
-        if self.screen != Screen::Picker {
-            return false;
-        }
-        let selected = self
-            .targets
-            .get(self.picker.selected)
-            .map(|target| target.info.region.clone());
-        let changed = !same_targets(&self.targets, &targets);
-        self.targets = targets;
-        // The selection stays with its target when others come and go.
-        if let Some(at) = self
-            .targets
-            .iter()
-            .position(|target| Some(&target.info.region) == selected.as_ref())
-        {
-            self.picker.selected = at;
-        }
-        if !self.picked
-            && let [only] = self.targets.as_slice()
-        {
-            let region = only.info.region.clone();
-            self.follow(region);
-            return true;
-        }
-        changed
+    fn complain(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice {
+            text: text.into(),
+            is_bad: true,
+        });
     }
-
-    fn take_snapshot(&mut self, snapshot: Arc<Snapshot>, now_seconds: f64) -> bool {
-        if self.following.as_ref() != Some(&snapshot.target.region) {
-            // From a target that was left in the meantime.
-            return false;
-        }
-        let before = self.mode();
-        let changed = self.mode.observe(&snapshot, now_seconds);
-        let mut history = self
-            .live
-            .take()
-            .map(|picture| picture.history)
-            .unwrap_or_default();
-        history.record(now_seconds, &snapshot);
-        self.live = Some(Picture { snapshot, history });
-        if self.held.is_some() || self.screen == Screen::Picker {
-            return false;
-        }
-        changed || before != self.mode()
-    }
-
-    fn follow(&mut self, region: PathBuf) {
-        if self.following.as_ref() != Some(&region) || self.trouble.is_some() {
-            self.live = None;
-            self.held = None;
-            self.mode = mode::Tracker::default();
-            self.sites = SitesState::default();
-            self.overview = ListCursor::default();
-        }
-        self.trouble = None;
-        self.picked = true;
-        self.following = Some(region.clone());
-        self.screen = Screen::Overview;
-        self.requests.push(Request::Feed(Command::Attach(region)));
-    }
-
-    /// Takes input in; true when the screen has to be drawn.
-    pub fn input(&mut self, input: Input) -> bool {
-        let drawn = match input {
-            Input::Resize { width, height } => {
-                self.size = Size { width, height };
-                true
-            }
-            Input::Paste(text) => self.sites.prompt.as_mut().is_some_and(|prompt| {
-                text.chars()
-                    .filter(|letter| !letter.is_control())
-                    .for_each(|letter| prompt.insert(letter));
-                true
-            }),
-            Input::Key(key) => self.key(key),
-            Input::Click { column, row } => self.click(Position { x: column, y: row }),
-            Input::WheelUp => self.step_by(-3),
-            Input::WheelDown => self.step_by(3),
-        };
-        self.settle();
-        drawn
-    }
-
-    fn key(&mut self, key: Key) -> bool {
-        if self.prompting() {
-            return self.prompt_key(key);
-        }
-        match keys::action(self.scope(), key) {
-            Some(action) => self.act(action),
-            None => false,
-        }
-    }
-
-    /// Whether keys go into the filter.
-    #[must_use]
-    pub fn prompting(&self) -> bool {
-        self.popup.is_none() && self.screen == Screen::Sites && self.sites.prompt.is_some()
-    }
-
-    fn prompt_key(&mut self, key: Key) -> bool {
-        let Some(prompt) = &mut self.sites.prompt else {
-            return false;
-        };
-        match key {
-            Key::Esc => self.sites.prompt = None,
-            Key::Enter => {
-                if prompt.error.is_none() {
-                    self.sites.accept_prompt();
-                }
-            }
-            Key::Ctrl('c') => self.exit = Some(Exit::Clean),
-            Key::Ctrl('z') => self.requests.push(Request::Suspend),
-            Key::Ctrl('l') => self.requests.push(Request::Redraw),
-            _ => return prompt.edit(key),
-        }
-        true
-    }
-
-    fn act(&mut self, action: Action) -> bool {
-        match action {
-            Action::Quit => self.exit = Some(Exit::Clean),
-            Action::QuitKeepingFrame => self.exit = Some(Exit::KeepFrame),
-            Action::Help => {
-                self.popup = match self.popup {
-                    Some(Popup::Help { .. }) => None,
-                    _ => Some(Popup::Help { scroll: 0 }),
-                };
-            }
-            Action::Tab(0) => self.screen = Screen::Overview,
-            Action::Tab(_) => self.screen = Screen::Sites,
-            Action::NextTab | Action::PreviousTab => {
-                self.screen = match self.screen {
-                    Screen::Overview => Screen::Sites,
-                    _ => Screen::Overview,
-                };
-            }
-            Action::Back => return self.back(),
-            Action::Open => return self.open(),
-            Action::Filter => self.sites.open_prompt(),
-            Action::SortMenu => {
-                let selected = SortBy::ALL
-                    .iter()
-                    .position(|order| *order == self.sites.sort)
-                    .unwrap_or_default();
-                self.popup = Some(Popup::Sort { selected });
-            }
-            Action::SortNext => self.sites.sort_by(self.sites.sort.step(true)),
-            Action::SortPrevious => self.sites.sort_by(self.sites.sort.step(false)),
-            Action::Reverse => self.sites.reversed = !self.sites.reversed,
-            Action::Pause => self.pause(),
-            Action::RuntimeFrames => self.sites.runtime_frames = !self.sites.runtime_frames,
-            Action::Suspend => self.requests.push(Request::Suspend),
-            Action::Redraw => self.requests.push(Request::Redraw),
-            Action::Left if self.screen == Screen::Sites => {
-                self.sites.first_column = self.sites.first_column.saturating_sub(1);
-            }
-            Action::Right if self.screen == Screen::Sites => self.sites.first_column += 1,
-            Action::Left | Action::Right => return false,
-            Action::Up => return self.step_by(-1),
-            Action::Down => return self.step_by(1),
-            Action::Top => return self.step_by(isize::MIN),
-            Action::Bottom => return self.step_by(isize::MAX),
-            Action::PageUp => return self.step_by(-self.page()),
-            Action::PageDown => return self.step_by(self.page()),
-            Action::HalfPageUp => return self.step_by(-(self.page() / 2).max(1)),
-            Action::HalfPageDown => return self.step_by((self.page() / 2).max(1)),
-        }
-        true
-    }
-
-    fn back(&mut self) -> bool {
-        if self.popup.take().is_some() {
-            return true;
-        }
-        match self.screen {
-            Screen::Picker => return false,
-            Screen::Detail => self.screen = Screen::Sites,
-            Screen::Sites if !self.sites.filter.is_empty() => self.sites.clear_filter(),
-            Screen::Sites | Screen::Overview => {
-                self.screen = Screen::Picker;
-                self.picked = true;
-                self.requests.push(Request::Feed(Command::Search));
-            }
-        }
-        true
-    }
-
-    fn open(&mut self) -> bool {
-        if let Some(Popup::Sort { selected }) = self.popup {
-            if let Some(order) = SortBy::ALL.get(selected) {
-                self.sites.sort_by(*order);
-            }
-            self.popup = None;
-            return true;
-        }
-        match self.screen {
-            Screen::Picker => {
-                let Some(target) = self.targets.get(self.picker.selected) else {
-                    return false;
-                };
-                let region = target.info.region.clone();
-                self.follow(region);
-            }
-            Screen::Overview => {
-                let sites = self.overview_sites();
-                let Some(site) = sites.get(self.overview.selected) else {
-                    return false;
-                };
-                self.sites.key = Some(SiteKey::of(site));
-                // A filter would hide what was asked for.
-                self.sites.clear_filter();
-                self.screen = Screen::Sites;
-            }
-            Screen::Sites => {
-                let Some(site) = self.selected_site() else {
-                    return false;
-                };
-                self.sites.key = Some(SiteKey::of(site));
-                self.detail_scroll = 0;
-                self.screen = Screen::Detail;
-            }
-            Screen::Detail => return false,
-        }
-        true
-    }
-
-    fn pause(&mut self) {
-        self.held = match self.held.take() {
-            Some(_) => None,
-            None => self.live.clone(),
-        };
-    }
-
-    fn page(&self) -> isize {
-        let rows = layout::page_rows(self);
-        isize::try_from(rows.max(1)).unwrap_or(1)
-    }
-
-    /// Moves the selection, or scrolls what has none.
-    fn step_by(&mut self, rows: isize) -> bool {
-        let moved =
-            |at: usize, count: usize| at.saturating_add_signed(rows).min(count.saturating_sub(1));
-        match (&mut self.popup, self.screen) {
-            (Some(Popup::Help { scroll }), _) => {
-                let before = *scroll;
-                *scroll = moved(before, layout::SCROLL_MAX);
-                before != *scroll || rows == isize::MAX
-            }
-            (Some(Popup::Sort { selected }), _) => {
-                let before = *selected;
-                *selected = moved(before, SortBy::ALL.len());
-                before != *selected
-            }
-            (None, Screen::Picker) => {
-                let count = self.targets.len();
-                self.picker.select(moved(self.picker.selected, count))
-            }
-            (None, Screen::Overview) => {
-                let count = view::overview::site_rows(self);
-                self.overview.select(moved(self.overview.selected, count))
-            }
-            (None, Screen::Sites) => {
-                let count = self.sites.rows.len();
-                let changed = self
-                    .sites
-                    .cursor
-                    .select(moved(self.sites.cursor.selected, count));
-                self.sites.key = self.selected_site().map(SiteKey::of);
-                self.detail_scroll = 0;
-                changed
-            }
-            (None, Screen::Detail) => {
-                let before = self.detail_scroll;
-                self.detail_scroll = moved(before, layout::SCROLL_MAX);
-                before != self.detail_scroll
-            }
-        }
-    }
-
-    fn click(&mut self, at: Position) -> bool {
-        let areas = layout::areas(self);
-        if self.popup.is_some() {
-            // A click beside a popup closes it.
-            self.popup = None;
-            return true;
-        }
-        if let Some(tab) = layout::tab_at(&areas, at)
-            && self.screen != Screen::Picker
-        {
-            return self.act(Action::Tab(tab));
-        }
-        let Some(row) = layout::row_at(self, &areas, at) else {
-            return false;
-        };
-        let again = match self.screen {
-            Screen::Picker => {
-                if row >= self.targets.len() {
-                    return false;
-                }
-                !self.picker.select(row)
-            }
-            Screen::Overview => {
-                if row >= view::overview::site_rows(self) {
-                    return false;
-                }
-                !self.overview.select(row)
-            }
-            Screen::Sites => {
-                if row >= self.sites.rows.len() {
-                    return false;
-                }
-                let again = !self.sites.cursor.select(row);
-                self.sites.key = self.selected_site().map(SiteKey::of);
-                again
-            }
-            Screen::Detail => return false,
-        };
-        // A second click on the selected row opens it.
-        if again { self.open() } else { true }
-    }
-
-    /// Puts rows, selections and offsets in order after anything has changed.
-    fn settle(&mut self) {
-        let snapshot = self
-            .held
-            .as_ref()
-            .or(self.live.as_ref())
-            .map(|picture| Arc::clone(&picture.snapshot));
-        if let Some(snapshot) = &snapshot {
-            self.sites.arrange(snapshot);
-        }
-        let targets = self.targets.len();
-        let growing = view::overview::site_rows(self);
-        let sites = self.sites.rows.len();
-        let page = layout::page_rows(self);
-        self.picker.settle(targets, page);
-        self.overview.settle(growing, growing);
-        self.sites.cursor.settle(sites, layout::site_rows(self));
-        self.sites.first_column = self
-            .sites
-            .first_column
-            .min(view::sites::optional_columns().saturating_sub(1));
-        if let Some(Popup::Help { scroll }) = &self.popup {
-            let scroll = (*scroll).min(view::help::scroll_max(self));
-            self.popup = Some(Popup::Help { scroll });
-        }
-        if self.screen == Screen::Detail {
-            self.detail_scroll = self.detail_scroll.min(view::detail::scroll_max(self));
-        }
-    }
-}
-
-/// Whether two lists look the same, ages aside.
-fn same_targets(left: &[Target], right: &[Target]) -> bool {
-    let look = |target: &Target| {
-        (
-            target.info.region.clone(),
-            target.info.state,
-            target.trouble.clone(),
-            target.info.uptime_seconds.map(|seconds| seconds as u64),
-        )
-    };
-    left.len() == right.len()
-        && left
-            .iter()
-            .zip(right)
-            .all(|(left, right)| look(left) == look(right))
 }

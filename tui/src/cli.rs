@@ -6,6 +6,7 @@
 
 use std::{
     io::{IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -14,21 +15,27 @@ use clap::{Parser, Subcommand};
 use crate::theme::ColorChoice;
 
 mod advise;
+mod check_config;
 mod dashboard;
+#[cfg(feature = "demo")]
 mod demo;
 mod diff;
 mod doctor;
 mod error;
 mod export;
 mod gate;
+mod gen_config;
 mod leaks;
 mod list;
+mod manual;
 mod memory;
 mod output;
 mod prune;
 mod record;
 mod recorded;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 mod set;
 mod table;
 mod top;
@@ -38,16 +45,19 @@ use output::Output;
 
 /// Shows where the memory of running and dead Rust services goes.
 ///
-/// Without a command: the dashboard. TARGET is a pid, a process name, or a region file (also of a
-/// dead process); it may be left out when there is only one.
+/// Without a command: the dashboard. TARGET is a pid, a process name, a region file (also of a dead
+/// process) or a recording; it may be left out when there is only one.
 #[derive(Debug, Parser)]
 #[command(name = "riptide", version, args_conflicts_with_subcommands = true)]
 struct Cli {
-    /// Pid, process name or region file
+    /// Pid, process name, region file or recording
     target: Option<String>,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: ColorChoice,
+    /// Settings of the dashboard [default: riptide/dashboard.toml below the user's configuration]
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Subcommands>,
 }
@@ -72,19 +82,41 @@ enum Subcommands {
     Diff(diff::Args),
     /// Records a target into a file that `top`, `leaks`, `memory` and `export` read as they do a target
     Record(record::Args),
+    /// Opens the dashboard on a recording
+    Replay(ReplayArgs),
     /// Starts a program, follows it, and reports at its end: a leak gate for tests and CI
     Run(run::Args),
     /// Changes the sampling of a running process
     Set(set::Args),
+    /// Follows targets and says over HTTP what it sees: metrics, profiles, alerts
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
+    /// Checks a configuration of `serve`: every error with its line and column
+    CheckConfig(check_config::Args),
+    /// Prints a configuration of `serve` with every key, explained
+    GenConfig(gen_config::Args),
     /// Starts a bundled service with one leak, and shows it
+    #[cfg(feature = "demo")]
     Demo(demo::Args),
     /// Checks what can keep a target from being seen or read well
     Doctor(doctor::Args),
+    /// Prints the completions of a shell
+    Completions(manual::CompletionArgs),
+    /// Prints the manual page, with the keys of the dashboard and its settings
+    Man,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+struct ReplayArgs {
+    /// Recording, as `riptide record` makes it
+    file: String,
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "demo")]
     if demo::is_service() {
         return finish(demo::serve(), ColorChoice::Never, true);
     }
@@ -118,7 +150,7 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
     let colored = cli.color.resolve(std::io::stdout().is_terminal(), no_color);
     let mut out = Output::stdout(colored);
     match cli.command {
-        None => dashboard::run(cli.target.as_deref(), colored),
+        None => dashboard::run(cli.target.as_deref(), cli.settings.as_deref(), colored),
         Some(Subcommands::List(args)) => list::run(&args, &mut out),
         Some(Subcommands::Prune(args)) => prune::run(&args, &mut out),
         Some(Subcommands::Top(args)) => top::run(&args, &mut out),
@@ -133,7 +165,17 @@ fn run(cli: Cli, no_color: bool) -> Result<ExitCode, CliError> {
             run::run(&args, &mut Output::stderr(colored))
         }
         Some(Subcommands::Set(args)) => set::run(&args, &mut out),
-        Some(Subcommands::Demo(args)) => demo::run(&args, &mut out),
+        #[cfg(feature = "serve")]
+        Some(Subcommands::Serve(args)) => serve::run(&args),
+        Some(Subcommands::CheckConfig(args)) => check_config::run(&args, &mut out),
+        Some(Subcommands::GenConfig(args)) => gen_config::run(&args, &mut out),
+        #[cfg(feature = "demo")]
+        Some(Subcommands::Demo(args)) => demo::run(&args, cli.settings.as_deref(), &mut out),
+        Some(Subcommands::Replay(args)) => {
+            dashboard::run(Some(&args.file), cli.settings.as_deref(), colored)
+        }
+        Some(Subcommands::Completions(args)) => manual::completions(&args, &mut out),
+        Some(Subcommands::Man) => manual::man(&mut out),
         Some(Subcommands::Doctor(args)) => doctor::run(&args, &mut out),
     }
 }
@@ -163,8 +205,27 @@ mod tests {
     fn the_help_names_what_there_is() {
         let help = Cli::command().render_long_help().to_string();
         for command in [
-            "list", "prune", "top", "leaks", "memory", "advise", "export", "diff", "record", "run",
-            "set", "demo", "doctor",
+            "list",
+            "prune",
+            "top",
+            "leaks",
+            "memory",
+            "advise",
+            "export",
+            "diff",
+            "record",
+            "replay",
+            "run",
+            "set",
+            "demo",
+            "doctor",
+            "completions",
+            "man",
+            "run",
+            "set",
+            "check-config",
+            "gen-config",
+            "doctor",
         ] {
             assert!(help.contains(command), "{help}");
         }

@@ -7,11 +7,13 @@
 //! | `text` | whose function or file holds the text, letters of either case |
 //! | `fn:text`, `file:text` | whose function or file holds the text |
 //! | `fn:~re`, `file:~re` | whose function or file matches the regular expression |
+//! | `fn:=name` | whose function is this one; `·` stands for a blank |
 //! | `crate:name` | whose function is of the crate |
+//! | `verdict:growing` | whose verdict this is: leak, growing, cache-like, warm-up, healthy, too-early |
 //! | `live>1M`, `objects>100`, `growth>10K`, `alloc>5`, `age>10m` | above (`<` below) the figure |
 
 use regex_lite::Regex;
-use riptide_reader::profile::Site;
+use riptide_reader::{leak::Verdict, profile::Site};
 
 use crate::units;
 
@@ -35,7 +37,9 @@ enum Figure {
 enum Test {
     Holds(Text, String),
     Matches(Text, Regex),
+    Is(Text, String),
     Crate(String),
+    Verdict(Verdict),
     Above(Figure, f64),
     Below(Figure, f64),
 }
@@ -73,10 +77,10 @@ impl Filter {
 
     /// Whether a site passes.
     #[must_use]
-    pub fn keeps(&self, site: &Site) -> bool {
+    pub fn keeps(&self, site: &Site, verdict: &impl Fn(&Site) -> Option<Verdict>) -> bool {
         self.terms
             .iter()
-            .all(|term| term.test.holds(site) != term.negated)
+            .all(|term| term.test.holds(site, verdict) != term.negated)
     }
 }
 
@@ -91,6 +95,8 @@ fn parse_term(word: &str) -> Result<Term, String> {
         parse_text(Text::File, value)?
     } else if let Some(value) = body.strip_prefix("crate:") {
         Test::Crate(value.to_owned())
+    } else if let Some(value) = body.strip_prefix("verdict:") {
+        parse_verdict(value)?
     } else if let Some(test) = parse_figure(body)? {
         test
     } else {
@@ -99,7 +105,29 @@ fn parse_term(word: &str) -> Result<Term, String> {
     Ok(Term { negated, test })
 }
 
+const VERDICTS: [Verdict; 6] = [
+    Verdict::Leak,
+    Verdict::Growing,
+    Verdict::CacheLike,
+    Verdict::WarmUp,
+    Verdict::Healthy,
+    Verdict::TooEarly,
+];
+
+fn parse_verdict(value: &str) -> Result<Test, String> {
+    let found = VERDICTS.into_iter().find(|verdict| verdict.word() == value);
+    found.map(Test::Verdict).ok_or_else(|| {
+        format!(
+            "`verdict:` takes {}",
+            VERDICTS.map(Verdict::word).join(", ")
+        )
+    })
+}
+
 fn parse_text(text: Text, value: &str) -> Result<Test, String> {
+    if let Some(name) = value.strip_prefix('=') {
+        return Ok(Test::Is(text, name.replace('·', " ")));
+    }
     match value.strip_prefix('~') {
         Some(pattern) => Regex::new(pattern)
             .map(|regex| Test::Matches(text, regex))
@@ -143,8 +171,10 @@ fn parse_figure(body: &str) -> Result<Option<Test>, String> {
 }
 
 impl Test {
-    fn holds(&self, site: &Site) -> bool {
+    fn holds(&self, site: &Site, verdict: &impl Fn(&Site) -> Option<Verdict>) -> bool {
         match self {
+            Self::Is(text, wanted) => text.of(site, |value| value == wanted),
+            Self::Verdict(wanted) => verdict(site) == Some(*wanted),
             Self::Holds(text, wanted) => {
                 text.of(site, |value| value.to_lowercase().contains(wanted))
             }
@@ -184,6 +214,7 @@ impl Figure {
 #[must_use]
 pub fn crate_of(function: &str) -> &str {
     let start = function.trim_start_matches(['<', '&', '*', '(', '[']);
+    let start = start.strip_prefix("mut ").unwrap_or(start);
     let start = start.strip_prefix("dyn ").unwrap_or(start);
     let end = start
         .find(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
@@ -220,9 +251,16 @@ mod tests {
             ("!cache", false),
             ("!serde cache", true),
             ("age>10m", false),
+            ("verdict:growing", true),
+            ("verdict:leak", false),
+            ("!verdict:leak", true),
+            ("fn:=my::cache::Lru::insert", true),
+            ("fn:=cache", false),
         ] {
             assert_eq!(
-                Filter::parse(filter).unwrap().keeps(&site),
+                Filter::parse(filter)
+                    .unwrap()
+                    .keeps(&site, &|_| Some(Verdict::Growing)),
                 kept,
                 "{filter}"
             );
@@ -234,6 +272,11 @@ mod tests {
         assert!(Filter::parse("fn:~(").unwrap_err().contains("`(`"));
         assert!(Filter::parse("live>x").unwrap_err().contains("live>1M"));
         assert!(Filter::parse("live>").is_err());
+        assert!(
+            Filter::parse("verdict:bad")
+                .unwrap_err()
+                .contains("cache-like")
+        );
     }
 
     #[test]

@@ -20,6 +20,20 @@ pub enum Input {
         /// Row from 0.
         row: u16,
     },
+    /// The mouse was moved to a cell with the button held.
+    Drag {
+        /// Column from 0.
+        column: u16,
+        /// Row from 0.
+        row: u16,
+    },
+    /// The button was let go at a cell.
+    Release {
+        /// Column from 0.
+        column: u16,
+        /// Row from 0.
+        row: u16,
+    },
     /// The wheel, away from the user.
     WheelUp,
     /// The wheel, towards the user.
@@ -40,6 +54,14 @@ pub fn translate(event: Event) -> Option<Input> {
         Event::Key(key) if key.kind != KeyEventKind::Release => translate_key(key).map(Input::Key),
         Event::Mouse(mouse) => match mouse.kind {
             MouseEventKind::Down(MouseButton::Left) => Some(Input::Click {
+                column: mouse.column,
+                row: mouse.row,
+            }),
+            MouseEventKind::Drag(MouseButton::Left) => Some(Input::Drag {
+                column: mouse.column,
+                row: mouse.row,
+            }),
+            MouseEventKind::Up(MouseButton::Left) => Some(Input::Release {
                 column: mouse.column,
                 row: mouse.row,
             }),

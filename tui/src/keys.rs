@@ -1,4 +1,15 @@
-//! The one key table: dispatch, footer and help are all made from it.
+//! Keys and what they do: the one table, as the user's settings have changed it. Dispatch, footer,
+//! help and man page are all made from it.
+
+use strsim::damerau_levenshtein;
+
+mod action;
+mod scope;
+mod table;
+
+pub use action::Action;
+pub use scope::Scope;
+pub use table::{BINDINGS, Binding};
 
 /// A key as the table knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,425 +48,253 @@ pub enum Key {
     Delete,
 }
 
-/// What a key does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Leave.
-    Quit,
-    /// Leave, and keep the last picture in the terminal.
-    QuitKeepingFrame,
-    /// Open or close the help.
-    Help,
-    /// Go to a tab, counted from 0.
-    Tab(usize),
-    /// Go to the next tab.
-    NextTab,
-    /// Go to the previous tab.
-    PreviousTab,
-    /// One level up.
-    Back,
-    /// One row up.
-    Up,
-    /// One row down.
-    Down,
-    /// One column to the left.
-    Left,
-    /// One column to the right.
-    Right,
-    /// First row.
-    Top,
-    /// Last row.
-    Bottom,
-    /// A page up.
-    PageUp,
-    /// A page down.
-    PageDown,
-    /// Half a page up.
-    HalfPageUp,
-    /// Half a page down.
-    HalfPageDown,
-    /// Open what is selected.
-    Open,
-    /// Enter a filter.
-    Filter,
-    /// Open the sort menu.
-    SortMenu,
-    /// Sort by the next column.
-    SortNext,
-    /// Sort by the previous column.
-    SortPrevious,
-    /// Turn the order round.
-    Reverse,
-    /// Hold the picture, or let it go on.
-    Pause,
-    /// Show or fold the frames of the runtime.
-    RuntimeFrames,
-    /// Suspend to the shell.
-    Suspend,
-    /// Draw everything anew.
-    Redraw,
-}
+/// Keys that are not written as one letter.
+const NAMES: [(&str, Key); 16] = [
+    ("space", Key::Char(' ')),
+    ("enter", Key::Enter),
+    ("esc", Key::Esc),
+    ("tab", Key::Tab),
+    ("shift-tab", Key::BackTab),
+    ("up", Key::Up),
+    ("down", Key::Down),
+    ("left", Key::Left),
+    ("right", Key::Right),
+    ("pgup", Key::PageUp),
+    ("pgdn", Key::PageDown),
+    ("home", Key::Home),
+    ("end", Key::End),
+    ("backspace", Key::Backspace),
+    ("delete", Key::Delete),
+    ("backtick", Key::Char('`')),
+];
 
-/// What is in front and takes the keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The list of targets, or the search for one.
-    Picker,
-    /// The Overview.
-    Overview,
-    /// The table of sites.
-    Sites,
-    /// One site over the whole screen.
-    Detail,
-    /// The help.
-    Help,
-    /// The sort menu.
-    SortMenu,
-}
-
-impl Scope {
-    const fn bit(self) -> u8 {
-        1 << self as u8
+impl Key {
+    /// As it is written in the settings: `x`, `G`, `ctrl-x`, `space`, `pgdn` …
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = text.to_lowercase();
+        if let Some((_, key)) = NAMES.iter().find(|(name, _)| *name == lower) {
+            return Some(*key);
+        }
+        let one = |text: &str| {
+            let mut letters = text.chars();
+            let letter = letters.next().filter(|letter| !letter.is_control())?;
+            letters.next().is_none().then_some(letter)
+        };
+        match lower.strip_prefix("ctrl-") {
+            Some(rest) => one(rest).map(Self::Ctrl),
+            None => one(text).map(Self::Char),
+        }
     }
 
-    /// Its name in the help.
+    /// As the footer writes it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn label(self) -> String {
         match self {
-            Self::Picker => "Targets",
-            Self::Overview => "Overview",
-            Self::Sites => "Sites",
-            Self::Detail => "Site",
-            Self::Help => "Help",
-            Self::SortMenu => "Sort menu",
+            Self::Up => "↑".to_owned(),
+            Self::Down => "↓".to_owned(),
+            Self::Left => "←".to_owned(),
+            Self::Right => "→".to_owned(),
+            Self::PageUp => "PgUp".to_owned(),
+            Self::PageDown => "PgDn".to_owned(),
+            Self::Char(' ') => "space".to_owned(),
+            Self::Char(letter) => letter.to_string(),
+            Self::Ctrl(letter) => format!("ctrl-{letter}"),
+            other => NAMES
+                .iter()
+                .find(|(_, key)| *key == other)
+                .map_or_else(String::new, |(name, _)| (*name).to_owned()),
         }
     }
 }
 
-const PICKER: u8 = Scope::Picker.bit();
-const OVERVIEW: u8 = Scope::Overview.bit();
-const SITES: u8 = Scope::Sites.bit();
-const DETAIL: u8 = Scope::Detail.bit();
-const HELP: u8 = Scope::Help.bit();
-const SORT: u8 = Scope::SortMenu.bit();
-const TABS: u8 = OVERVIEW | SITES | DETAIL;
-const LISTS: u8 = PICKER | OVERVIEW | SITES | SORT;
-const SCROLLS: u8 = LISTS | DETAIL | HELP;
-const ALL: u8 = SCROLLS;
-
-/// One row of the table.
-#[derive(Debug)]
-pub struct Binding {
-    keys: &'static [Key],
-    /// How the keys are written.
-    pub label: &'static str,
-    /// What they do.
-    pub action: Action,
-    scopes: u8,
-    /// Word in the footer; empty keeps the row out of it.
-    pub footer: &'static str,
-    /// Sentence in the help.
-    pub help: &'static str,
+/// A row of the table with the keys now in force.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The row.
+    pub binding: &'static Binding,
+    /// Its keys.
+    pub keys: Vec<Key>,
+    /// How they are written.
+    pub label: String,
 }
 
-const fn bind(
-    keys: &'static [Key],
-    label: &'static str,
-    action: Action,
-    scopes: u8,
-    footer: &'static str,
-    help: &'static str,
-) -> Binding {
-    Binding {
-        keys,
-        label,
-        action,
-        scopes,
-        footer,
-        help,
+impl Row {
+    fn new(binding: &'static Binding, keys: Vec<Key>) -> Self {
+        let labels: Vec<String> = keys
+            .iter()
+            .take(binding.shown)
+            .map(|key| key.label())
+            .collect();
+        Self {
+            binding,
+            keys,
+            label: labels.join(" "),
+        }
     }
 }
 
-use Key::{Char, Ctrl};
+/// The table with the keys now in force.
+#[derive(Clone, Debug)]
+pub struct Keymap {
+    rows: Vec<Row>,
+}
 
-/// The table. A key of a scope stands in one row only; the test below checks it.
-pub const BINDINGS: &[Binding] = &[
-    bind(
-        &[Key::Enter],
-        "enter",
-        Action::Open,
-        LISTS,
-        "open",
-        "open what is selected: a target, a site, an order",
-    ),
-    bind(
-        &[Key::Esc],
-        "esc",
-        Action::Back,
-        ALL,
-        "back",
-        "one level up: menu, site, filter, list of targets; never quits",
-    ),
-    bind(
-        &[Char('/')],
-        "/",
-        Action::Filter,
-        SITES,
-        "filter",
-        "filter the sites, for example: cache  fn:~^my::  crate:serde  live>1M  age>10m  !file:tests",
-    ),
-    bind(
-        &[Char('s')],
-        "s",
-        Action::SortMenu,
-        SITES,
-        "sort",
-        "choose the order",
-    ),
-    bind(
-        &[Char('>'), Char('.')],
-        ">",
-        Action::SortNext,
-        SITES,
-        "",
-        "sort by the next column",
-    ),
-    bind(
-        &[Char('<'), Char(',')],
-        "<",
-        Action::SortPrevious,
-        SITES,
-        "",
-        "sort by the previous column",
-    ),
-    bind(
-        &[Char('r')],
-        "r",
-        Action::Reverse,
-        SITES | SORT,
-        "reverse",
-        "turn the order round",
-    ),
-    bind(
-        &[Char('x')],
-        "x",
-        Action::RuntimeFrames,
-        SITES | DETAIL,
-        "runtime frames",
-        "show or fold the frames of std, the runtime and the allocator",
-    ),
-    bind(
-        &[Char(' ')],
-        "space",
-        Action::Pause,
-        TABS,
-        "pause",
-        "hold the picture; recording goes on, and so does the target",
-    ),
-    bind(&[Key::Tab], "tab", Action::NextTab, TABS, "", "next tab"),
-    bind(
-        &[Key::BackTab],
-        "shift-tab",
-        Action::PreviousTab,
-        TABS,
-        "",
-        "previous tab",
-    ),
-    bind(
-        &[Char('1')],
-        "1",
-        Action::Tab(0),
-        TABS,
-        "overview",
-        "go to the Overview",
-    ),
-    bind(
-        &[Char('2')],
-        "2",
-        Action::Tab(1),
-        TABS,
-        "sites",
-        "go to the Sites",
-    ),
-    bind(
-        &[Key::Up, Char('k')],
-        "↑ k",
-        Action::Up,
-        SCROLLS,
-        "",
-        "one row up",
-    ),
-    bind(
-        &[Key::Down, Char('j')],
-        "↓ j",
-        Action::Down,
-        SCROLLS,
-        "",
-        "one row down",
-    ),
-    bind(
-        &[Key::Left, Char('h')],
-        "← h",
-        Action::Left,
-        SITES | DETAIL,
-        "",
-        "columns to the left",
-    ),
-    bind(
-        &[Key::Right, Char('l')],
-        "→ l",
-        Action::Right,
-        SITES | DETAIL,
-        "",
-        "columns to the right",
-    ),
-    bind(
-        &[Key::Home, Char('g')],
-        "g home",
-        Action::Top,
-        SCROLLS,
-        "",
-        "first row",
-    ),
-    bind(
-        &[Key::End, Char('G')],
-        "G end",
-        Action::Bottom,
-        SCROLLS,
-        "",
-        "last row",
-    ),
-    bind(
-        &[Key::PageUp, Ctrl('b')],
-        "PgUp ctrl-b",
-        Action::PageUp,
-        SCROLLS,
-        "",
-        "a page up",
-    ),
-    bind(
-        &[Key::PageDown, Ctrl('f')],
-        "PgDn ctrl-f",
-        Action::PageDown,
-        SCROLLS,
-        "",
-        "a page down",
-    ),
-    bind(
-        &[Ctrl('u')],
-        "ctrl-u",
-        Action::HalfPageUp,
-        SCROLLS,
-        "",
-        "half a page up",
-    ),
-    bind(
-        &[Ctrl('d')],
-        "ctrl-d",
-        Action::HalfPageDown,
-        SCROLLS,
-        "",
-        "half a page down",
-    ),
-    bind(
-        &[Char('?')],
-        "?",
-        Action::Help,
-        ALL,
-        "help",
-        "this help; again closes it",
-    ),
-    bind(
-        &[Ctrl('z')],
-        "ctrl-z",
-        Action::Suspend,
-        ALL,
-        "",
-        "suspend to the shell",
-    ),
-    bind(
-        &[Ctrl('l')],
-        "ctrl-l",
-        Action::Redraw,
-        ALL,
-        "",
-        "draw everything anew",
-    ),
-    bind(
-        &[Char('Q')],
-        "Q",
-        Action::QuitKeepingFrame,
-        ALL,
-        "",
-        "quit, keeping the last picture in the terminal",
-    ),
-    bind(
-        &[Char('q'), Ctrl('c')],
-        "q",
-        Action::Quit,
-        ALL,
-        "quit",
-        "quit (ctrl-c too)",
-    ),
-];
+impl Default for Keymap {
+    fn default() -> Self {
+        let rows = BINDINGS
+            .iter()
+            .map(|binding| Row::new(binding, binding.keys.to_vec()));
+        Self {
+            rows: rows.collect(),
+        }
+    }
+}
 
-impl Binding {
-    /// Whether the row holds in a scope.
+impl Keymap {
+    /// Gives an action other keys.
+    ///
+    /// # Errors
+    /// There is no such action, or a key means something else where the action holds.
+    pub fn set(&mut self, action: &str, keys: &[Key]) -> Result<(), String> {
+        let Some(at) = self.rows.iter().position(|row| row.binding.name == action) else {
+            return Err(match nearest(action) {
+                Some(near) => format!("there is no action `{action}`; did you mean `{near}`?"),
+                None => format!("there is no action `{action}`"),
+            });
+        };
+        if let Some(row) = self.rows.get_mut(at) {
+            let shown = row.binding.shown.max(keys.len());
+            *row = Row::new(row.binding, keys.to_vec());
+            row.label = keys
+                .iter()
+                .take(shown)
+                .map(|key| key.label())
+                .collect::<Vec<_>>()
+                .join(" ");
+        }
+        Ok(())
+    }
+
+    /// Two actions with one key in one view, if there are: the key, the action found first, the other.
     #[must_use]
-    pub fn holds_in(&self, scope: Scope) -> bool {
-        self.scopes & scope.bit() != 0
+    pub fn conflict(&self) -> Option<(Key, &'static str, &'static str)> {
+        for (number, row) in self.rows.iter().enumerate() {
+            for other in self.rows.iter().skip(number + 1) {
+                let key = row.keys.iter().find(|key| other.keys.contains(key));
+                if let Some(key) = key
+                    && row.binding.shares_a_scope_with(other.binding)
+                {
+                    return Some((*key, row.binding.name, other.binding.name));
+                }
+            }
+        }
+        None
+    }
+
+    /// All rows.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// What a key does in a scope.
+    #[must_use]
+    pub fn action(&self, scope: Scope, key: Key) -> Option<Action> {
+        self.rows
+            .iter()
+            .find(|row| row.binding.holds_in(scope) && row.keys.contains(&key))
+            .map(|row| row.binding.action)
+    }
+
+    /// The rows that the footer of a scope shows.
+    pub fn footer(&self, scope: Scope) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| {
+            row.binding.holds_in(scope) && !row.binding.footer.is_empty() && !row.keys.is_empty()
+        })
+    }
+
+    /// How the keys of an action are written.
+    #[must_use]
+    pub fn label(&self, action: Action) -> &str {
+        self.rows
+            .iter()
+            .find(|row| row.binding.action == action)
+            .map_or("", |row| row.label.as_str())
     }
 }
 
-/// What a key does in a scope.
-#[must_use]
-pub fn action(scope: Scope, key: Key) -> Option<Action> {
-    BINDINGS
-        .iter()
-        .find(|binding| binding.holds_in(scope) && binding.keys.contains(&key))
-        .map(|binding| binding.action)
-}
-
-/// The rows that the footer of a scope shows.
-pub fn footer(scope: Scope) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS
-        .iter()
-        .filter(move |binding| binding.holds_in(scope) && !binding.footer.is_empty())
+/// The action whose name is nearest, if any is near.
+fn nearest(action: &str) -> Option<&'static str> {
+    let names = BINDINGS.iter().map(|binding| binding.name);
+    names
+        // Of equally near ones that with the same first letter.
+        .map(|name| {
+            let differs = name.chars().next() != action.chars().next();
+            (damerau_levenshtein(name, action), differs, name)
+        })
+        .min()
+        .filter(|(distance, _, _)| *distance <= 2)
+        .map(|(_, _, name)| name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SCOPES: [Scope; 6] = [
-        Scope::Picker,
-        Scope::Overview,
-        Scope::Sites,
-        Scope::Detail,
-        Scope::Help,
-        Scope::SortMenu,
-    ];
-
     #[test]
     fn a_key_means_one_thing_in_a_scope() {
-        for scope in SCOPES {
-            let mut seen = Vec::new();
-            for binding in BINDINGS.iter().filter(|binding| binding.holds_in(scope)) {
-                for key in binding.keys {
-                    assert!(!seen.contains(key), "{key:?} twice in {scope:?}");
-                    seen.push(*key);
-                }
-            }
-        }
+        assert_eq!(Keymap::default().conflict(), None);
     }
 
     #[test]
     fn every_scope_can_be_left_and_explained() {
-        for scope in SCOPES {
-            assert_eq!(action(scope, Char('q')), Some(Action::Quit));
-            assert_eq!(action(scope, Ctrl('c')), Some(Action::Quit));
-            assert_eq!(action(scope, Key::Esc), Some(Action::Back));
-            assert!(footer(scope).any(|binding| binding.action == Action::Help));
+        let keymap = Keymap::default();
+        for scope in Scope::ALL {
+            assert_eq!(keymap.action(scope, Key::Char('q')), Some(Action::Quit));
+            assert_eq!(keymap.action(scope, Key::Ctrl('c')), Some(Action::Quit));
+            // Above the list of targets there is nothing.
+            let back = (scope != Scope::Picker).then_some(Action::Back);
+            assert_eq!(keymap.action(scope, Key::Esc), back);
+            let mut footer = keymap.footer(scope);
+            assert!(footer.any(|row| row.binding.action == Action::Help));
         }
+    }
+
+    #[test]
+    fn names_of_actions_are_unique_and_keys_parse_back() {
+        for (number, binding) in BINDINGS.iter().enumerate() {
+            assert!(
+                BINDINGS
+                    .iter()
+                    .skip(number + 1)
+                    .all(|other| other.name != binding.name),
+                "{}",
+                binding.name
+            );
+            for key in binding.keys {
+                let written = NAMES.iter().find(|(_, of)| of == key);
+                let text = written.map_or_else(|| key.label(), |(name, _)| (*name).to_owned());
+                assert_eq!(Key::parse(&text), Some(*key), "{text}");
+            }
+        }
+        assert_eq!(Key::parse("ctrl-x"), Some(Key::Ctrl('x')));
+        assert_eq!(Key::parse("hyper-x"), None);
+    }
+
+    #[test]
+    fn an_override_moves_the_key_and_a_wrong_one_is_told() {
+        let mut keymap = Keymap::default();
+        keymap.set("pause", &[Key::Char('p')]).unwrap();
+        assert_eq!(
+            keymap.action(Scope::Overview, Key::Char('p')),
+            Some(Action::Pause)
+        );
+        assert_eq!(keymap.action(Scope::Overview, Key::Char(' ')), None);
+        assert_eq!(keymap.label(Action::Pause), "p");
+        let error = keymap.set("puase", &[]).unwrap_err();
+        assert!(error.contains("did you mean `pause`"), "{error}");
+        keymap.set("export", &[Key::Char('p')]).unwrap();
+        assert!(keymap.conflict().is_some());
     }
 }

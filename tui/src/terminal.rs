@@ -5,11 +5,15 @@ use std::{
     io::{self, IsTerminal, Write},
     panic,
     path::PathBuf,
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::Instant,
 };
 
+use crossterm::clipboard::CopyToClipboard;
 use ratatui::{
     Terminal, TerminalOptions, Viewport,
     backend::CrosstermBackend,
@@ -35,9 +39,10 @@ use signal_hook::{
 };
 
 use crate::{
-    app::{App, Exit, Request},
-    feed::{Command, Feed, Update},
+    app::{App, Column, Exit, Request},
+    feed::{self, Command, Feed, Update},
     input::{self, Input},
+    keys::Keymap,
     theme::Theme,
     view,
 };
@@ -47,8 +52,23 @@ use crate::{
 pub enum Outcome {
     /// The user left.
     Left,
+    /// A thread panicked; what it said stands in the terminal.
+    Failed,
     /// A signal asked for it; the caller cleans up and passes it on.
     Signal(i32),
+}
+
+/// What the dashboard starts with, from settings and environment.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Colours.
+    pub theme: Theme,
+    /// Keys.
+    pub keymap: Keymap,
+    /// Columns of the Sites screen that are not shown.
+    pub hidden_columns: Vec<Column>,
+    /// What the reader's thread is told.
+    pub feed: feed::Options,
 }
 
 enum Event {
@@ -70,7 +90,7 @@ pub fn is_there() -> bool {
 /// # Errors
 ///
 /// The terminal cannot be set up or written to.
-pub fn run(theme: Theme, region: Option<PathBuf>) -> io::Result<Outcome> {
+pub fn run(start: Start, region: Option<PathBuf>) -> io::Result<Outcome> {
     let (events, inbox) = mpsc::channel();
     watch_signals(events.clone())?;
     let first = match &region {
@@ -80,12 +100,12 @@ pub fn run(theme: Theme, region: Option<PathBuf>) -> io::Result<Outcome> {
     // Before the screen is set up: the first snapshot is made meanwhile.
     let feed = {
         let events = events.clone();
-        Feed::start(first, move |update| {
+        Feed::start(first, start.feed.clone(), move |update| {
             events.send(Event::Update(update)).is_ok()
         })?
     };
     let guard = Guard::enter()?;
-    let result = Loop::new(theme, region, feed)?.run(&inbox, events);
+    let result = Loop::new(start, region, feed)?.run(&inbox, events);
     drop(guard);
     let (outcome, frame) = result?;
     if let Some(frame) = frame {
@@ -133,16 +153,21 @@ fn read_input(events: Sender<Event>) -> io::Result<()> {
 }
 
 /// Raw mode and the alternate screen, taken back when dropped and before a panic is reported.
-struct Guard;
+#[derive(Debug)]
+pub struct Guard(());
 
 impl Guard {
-    fn enter() -> io::Result<Self> {
+    /// Sets the terminal up.
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    pub fn enter() -> io::Result<Self> {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             restore();
             previous(info);
         }));
-        let guard = Self;
+        let guard = Self(());
         set_up()?;
         Ok(guard)
     }
@@ -154,7 +179,13 @@ impl Drop for Guard {
     }
 }
 
+/// Whether the terminal is the dashboard's now. Leaving the alternate screen twice would put the cursor
+/// back over what was said in between, a panic's message for one.
+static IS_SET_UP: AtomicBool = AtomicBool::new(false);
+
 fn set_up() -> io::Result<()> {
+    // Relaxed, here and below: nothing else is told by it.
+    IS_SET_UP.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     execute!(
         io::stdout(),
@@ -167,6 +198,9 @@ fn set_up() -> io::Result<()> {
 
 /// Each step is tried whatever became of the others: the terminal may be half gone.
 fn restore() {
+    if !IS_SET_UP.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = execute!(
         io::stdout(),
         DisableBracketedPaste,
@@ -209,11 +243,14 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(theme: Theme, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
+    fn new(start: Start, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
         let size = current_size()?;
         let terminal = blank(size)?;
+        let mut app = App::new(start.theme, size, region);
+        app.keymap = start.keymap;
+        app.sites.hidden = start.hidden_columns;
         Ok(Self {
-            app: App::new(theme, size, region),
+            app,
             feed,
             terminal,
             size,
@@ -253,11 +290,17 @@ impl Loop {
                         Request::Feed(command) => self.feed.send(command),
                         Request::Suspend => self.suspend()?,
                         Request::Redraw => self.redraw()?,
+                        Request::Copy(text) => {
+                            execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
+                        }
                     }
                 }
                 if let Some(exit) = self.app.exit {
-                    let frame = (exit == Exit::KeepFrame).then_some(self.frame);
-                    return Ok((Outcome::Left, frame));
+                    return Ok(match exit {
+                        Exit::Clean => (Outcome::Left, None),
+                        Exit::KeepFrame => (Outcome::Left, Some(self.frame)),
+                        Exit::Failed => (Outcome::Failed, None),
+                    });
                 }
             }
             if drawn {

@@ -13,18 +13,31 @@ use ratatui::{
 
 use crate::app::{App, Popup, Screen};
 
+mod alerts;
+mod ascii;
 mod chart;
 pub mod detail;
 mod figures;
+pub mod flame;
 pub mod footer;
 mod header;
 pub mod help;
+pub mod jemalloc;
 pub mod layout;
+mod leaks;
+mod menus;
 pub mod overview;
 mod picker;
+pub mod shapes;
 pub mod sites;
-mod sort_menu;
+mod source;
+mod stack;
+mod status;
 mod text;
+mod threads;
+
+pub use alerts::{Row as AlertRow, rows as alert_rows};
+pub use header::tab_names;
 
 /// Smallest width that is drawn.
 pub const MIN_WIDTH: u16 = 60;
@@ -52,13 +65,35 @@ pub fn render(frame: &mut Frame, app: &App) {
         Screen::Overview => overview::render(frame, areas.body, app),
         Screen::Sites => sites::render(frame, areas.body, app),
         Screen::Detail => detail::render(frame, areas.body, app),
+        Screen::Flame => flame::render(frame, areas.body, app),
+        Screen::Leaks => leaks::render(frame, areas.body, app),
+        Screen::Threads => threads::render(frame, areas.body, app),
+        Screen::Shapes => shapes::render(frame, areas.body, app),
+        Screen::Jemalloc => jemalloc::render(frame, areas.body, app),
+        Screen::Alerts => alerts::render(frame, areas.body, app),
     }
+    status::render(frame, areas.status, app);
     footer::render(frame, areas.footer, app);
     match app.popup {
         Some(Popup::Help { scroll }) => help::render(frame, areas.body, app, scroll),
-        Some(Popup::Sort { selected }) => sort_menu::render(frame, areas.body, app, selected),
+        Some(Popup::Sort { selected }) => menus::sort(frame, areas.body, app, selected),
+        Some(Popup::Columns { selected }) => menus::columns(frame, areas.body, app, selected),
+        Some(Popup::Export { selected }) => menus::export(frame, areas.body, app, selected),
         None => {}
     }
+    if app.theme.is_ascii {
+        ascii::translate(frame.buffer_mut());
+    }
+}
+
+/// What is said where a part is not made yet, or the target cannot be read.
+fn waiting(frame: &mut Frame, area: Rect, app: &App) {
+    let message = app
+        .trouble
+        .as_ref()
+        .map_or("reading the target", |trouble| trouble.message.as_str());
+    let line = Line::styled(message.to_owned(), app.theme.dim());
+    centered(frame, area, vec![line]);
 }
 
 fn too_small(frame: &mut Frame, area: Rect) {

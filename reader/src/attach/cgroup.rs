@@ -24,6 +24,8 @@ pub struct CgroupMemory {
     pub limit: Option<u64>,
     /// Usage of the process's own group, in bytes.
     pub usage: Option<u64>,
+    /// Part of it that the kernel takes back before it kills: pages of files that were not used lately.
+    pub reclaimable: Option<u64>,
 }
 
 /// The memory cgroup of a process, with the hierarchies mounted below `mounts`; `None` when it
@@ -42,25 +44,39 @@ pub(crate) fn memory_of(proc: &Proc, mounts: &Path, pid: u32) -> Option<CgroupMe
             1,
             &mount,
             path,
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
+            &Names {
+                limit: "memory.limit_in_bytes",
+                usage: "memory.usage_in_bytes",
+                reclaimable: "total_inactive_file",
+            },
         );
     }
     let (_, path) = fields.find(|(controllers, _)| controllers.is_empty())?;
-    read(2, mounts, path, "memory.max", "memory.current")
+    read(
+        2,
+        mounts,
+        path,
+        &Names {
+            limit: "memory.max",
+            usage: "memory.current",
+            reclaimable: "inactive_file",
+        },
+    )
 }
 
-fn read(
-    version: u64,
-    mount: &Path,
-    path: &str,
-    limit_name: &str,
-    usage_name: &str,
-) -> Option<CgroupMemory> {
+/// What the files of a version are called, and a line of `memory.stat`.
+struct Names {
+    limit: &'static str,
+    usage: &'static str,
+    reclaimable: &'static str,
+}
+
+fn read(version: u64, mount: &Path, path: &str, of_version: &Names) -> Option<CgroupMemory> {
     let mut memory = CgroupMemory {
         version,
         limit: None,
         usage: None,
+        reclaimable: None,
     };
     let names: Vec<&str> = path
         .split('/')
@@ -71,14 +87,25 @@ fn read(
         let level: PathBuf = std::iter::once(mount)
             .chain(names.iter().take(depth).map(Path::new))
             .collect();
-        memory.usage = memory.usage.or_else(|| number(&level.join(usage_name)));
-        let limit = number(&level.join(limit_name)).filter(|limit| *limit < NO_LIMIT);
+        if memory.usage.is_none() {
+            memory.usage = number(&level.join(of_version.usage));
+            memory.reclaimable = statistic(&level.join("memory.stat"), of_version.reclaimable);
+        }
+        let limit = number(&level.join(of_version.limit)).filter(|limit| *limit < NO_LIMIT);
         memory.limit = match (memory.limit, limit) {
             (Some(below), Some(here)) => Some(below.min(here)),
             (below, here) => below.or(here),
         };
     }
     (memory.usage.is_some() || memory.limit.is_some()).then_some(memory)
+}
+
+/// A number of a file with one name and number a line.
+fn statistic(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let (_, number) = lines.find(|(known, _)| *known == name)?;
+    number.trim().parse().ok()
 }
 
 /// A file of one number; `max` is none.
@@ -109,10 +136,15 @@ mod tests {
         );
         at("cg/memory/a/b/memory.usage_in_bytes", "700\n");
         at("cg/memory/a/memory.usage_in_bytes", "900\n");
+        at(
+            "cg/memory/a/b/memory.stat",
+            "cache 300\ninactive_file 20\ntotal_inactive_file 250\n",
+        );
         let proc = Proc::at(&root.path().join("proc"));
         let memory = memory_of(&proc, &root.path().join("cg"), 7).unwrap();
         assert_eq!(memory.version, 1);
         assert_eq!((memory.limit, memory.usage), (Some(1_000), Some(700)));
+        assert_eq!(memory.reclaimable, Some(250));
     }
 
     #[test]
@@ -122,10 +154,11 @@ mod tests {
         at("proc/7/cgroup", "0::/a\n");
         at("cg/a/memory.max", "max\n");
         at("cg/a/memory.current", "123\n");
+        at("cg/a/memory.stat", "file 99\ninactive_file 23\n");
         let proc = Proc::at(&root.path().join("proc"));
         let memory = memory_of(&proc, &root.path().join("cg"), 7).unwrap();
         assert_eq!((memory.version, memory.limit), (2, None));
-        assert_eq!(memory.usage, Some(123));
+        assert_eq!((memory.usage, memory.reclaimable), (Some(123), Some(23)));
     }
 
     /// In a container the path is that of the host, and the mount begins at the container's group.

@@ -84,6 +84,19 @@ fn parse_name(name: &str) -> Option<(u32, u64)> {
     (!parts.next()?.is_empty()).then_some((pid, start))
 }
 
+/// Region files in `directories` by their names, without a look into them.
+pub(crate) fn files(directories: &[PathBuf]) -> Vec<PathBuf> {
+    let entries = directories
+        .iter()
+        .filter_map(|directory| fs::read_dir(directory).ok())
+        .flat_map(|entries| entries.flatten());
+    entries
+        .filter(|entry| entry.file_name().to_str().and_then(parse_name).is_some())
+        .take(FILES_MAX)
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// A target that was found, and where it was found in the reader's own pid namespace.
 pub(crate) struct Found {
     pub(crate) discovered: Discovered,

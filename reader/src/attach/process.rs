@@ -3,6 +3,7 @@
 //! Everything is read below a root that tests replace by a directory of their own.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::{
         ffi::OsStringExt,
@@ -13,6 +14,9 @@ use std::{
 
 /// Pages of a C heap beyond which its resident part is not counted (16 GiB; 32 MiB to read).
 const C_HEAP_PAGES_MAX: u64 = 4 << 20;
+
+/// Threads whose names are read.
+const THREADS_MAX: usize = 4_096;
 
 /// A process file system.
 #[derive(Clone, Debug)]
@@ -61,6 +65,40 @@ impl Proc {
         let mut pids: Vec<_> = names.filter_map(|name| name.parse().ok()).collect();
         pids.sort_unstable();
         pids
+    }
+
+    /// Names of a process's threads by their ids in the process's own pid namespace.
+    pub(crate) fn thread_names(&self, pid: u32) -> HashMap<u32, String> {
+        let Ok(entries) = fs::read_dir(self.path(pid, "task")) else {
+            return HashMap::new();
+        };
+        let name = |entry: fs::DirEntry| {
+            let status = fs::read(entry.path().join("status")).ok()?;
+            let status = String::from_utf8_lossy(&status);
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+            // The last one is that of the innermost namespace.
+            let id = field("NSpid:").or_else(|| field("Pid:"))?;
+            let id = id.split_whitespace().next_back()?.parse().ok()?;
+            let name: String = field("Name:")?
+                .trim()
+                .chars()
+                .filter(|letter| !letter.is_control())
+                .collect();
+            Some((id, name))
+        };
+        let threads = entries.flatten().take(THREADS_MAX);
+        threads.filter_map(name).collect()
+    }
+
+    /// A variable of a process's environment as it was started; empty when it is not set, `None` when
+    /// the environment cannot be read.
+    pub(crate) fn environment_variable(&self, pid: u32, name: &str) -> Option<String> {
+        let environment = fs::read(self.path(pid, "environ")).ok()?;
+        let value = environment.split(|byte| *byte == 0).find_map(|entry| {
+            let rest = entry.strip_prefix(name.as_bytes())?;
+            rest.strip_prefix(b"=")
+        });
+        Some(super::target::printable(value.unwrap_or_default()))
     }
 
     /// Start time in clock ticks since boot (field 22 of `stat`) of a process that runs: not of a

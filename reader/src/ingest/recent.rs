@@ -50,6 +50,11 @@ fn head_of(status: &Status, event: &RecentEvent) -> Option<u64> {
 }
 
 impl RecentEvents {
+    /// Bytes kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.events.capacity() * size_of::<RecentEvent>()
+    }
+
     /// Events after jemalloc's last epoch, in the order of their rings; `None` when not all of them
     /// are known.
     pub fn since_epoch<'a>(

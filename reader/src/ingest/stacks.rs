@@ -69,6 +69,17 @@ impl Default for StackBook {
 }
 
 impl StackBook {
+    /// Bytes kept; a stack's frames are shared by its two places.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let frames: usize = self
+            .stacks
+            .iter()
+            .map(|stack| stack.addresses.len() * 8)
+            .sum();
+        let entry = size_of::<Stack>() + size_of::<(Arc<[u64]>, u32)>() + 2 * size_of::<usize>();
+        frames + self.stacks.capacity() * entry + self.by_id.capacity() * size_of::<u32>()
+    }
+
     /// Stacks, the unknown one included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -293,6 +293,19 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let levels: usize = self
+            .checkpoints
+            .iter()
+            .map(|checkpoint| checkpoint.levels.capacity())
+            .sum();
+        self.deaths.capacity() * size_of::<Deaths>()
+            + self.counted.capacity() * size_of::<[u64; LIFETIME_BUCKETS]>()
+            + self.buffers.capacity() * size_of::<Buffers>()
+            + levels * size_of::<Level>()
+    }
+
     /// Takes in events, whose stacks are known to `stacks`.
     pub(crate) fn follow(&mut self, events: &[Event], stacks: &StackBook) {
         for event in events {

@@ -114,6 +114,14 @@ pub(crate) struct LiveFigures {
 }
 
 impl LiveFigures {
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.by_stack.capacity() * size_of::<Totals>()
+            + self.born.capacity() * size_of::<Sum>()
+            + self.squares.capacity() * size_of::<f64>()
+            + self.continued.capacity() * size_of::<f32>()
+    }
+
     /// Sums up `live` for `stacks` stacks, reusing the buffers. `since` tells new records.
     pub(crate) fn sum_up(
         &mut self,
@@ -220,7 +228,7 @@ pub(crate) fn median_births(
         .collect()
 }
 
-fn weighted_median(births: &mut [(u64, f32)]) -> Option<u64> {
+pub(crate) fn weighted_median(births: &mut [(u64, f32)]) -> Option<u64> {
     let (first, last) = (births.first()?, births.last()?);
     let even = first.1 == last.1 && births.iter().all(|(_, weight)| *weight == first.1);
     if even {

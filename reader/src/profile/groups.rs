@@ -1,11 +1,11 @@
 //! The profile by site, function, crate or thread, and the sizes and lifetimes of one group.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{Estimate, Model};
+use super::{Estimate, Frame, Model, aggregate::median_births, watch::Flow};
 use crate::{
     estimate::{Totals, weigh},
     ingest::{LiveSample, Observation},
@@ -47,6 +47,16 @@ pub struct Group {
     pub freed_share: Option<f64>,
     /// Of the freed, those that lived for less than a millisecond.
     pub temporary_share: Option<f64>,
+    /// Growth of the live bytes, from births and deaths in the time watched; unknown for threads.
+    pub growth_bytes_per_second: Option<Estimate>,
+    /// Allocations a second over the last seconds; unknown for threads.
+    pub allocations_per_second: Option<f64>,
+    /// Median age of the live blocks; unknown for threads.
+    pub median_age_seconds: Option<f64>,
+    /// Live samples behind the estimates.
+    pub live_samples: u64,
+    /// The heaviest stack, leaf first; empty for threads.
+    pub stack: Arc<[Frame]>,
 }
 
 /// A distribution at 1 % resolution.
@@ -85,13 +95,21 @@ struct Building {
     samples: u64,
     freed: u64,
     temporary: u64,
+    flow: Flow,
+    rate: Option<f64>,
+    heaviest: Option<usize>,
 }
+
+/// Group of a stack that has no name yet.
+const NO_GROUP: u32 = u32::MAX;
 
 impl Model {
     /// All groups, the heaviest first.
     #[must_use]
     pub fn groups(&self, observation: &Observation, by: GroupBy) -> Vec<Group> {
-        let mut building: HashMap<String, Building> = HashMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut building: Vec<(String, Building)> = Vec::new();
+        let mut of_stack = vec![NO_GROUP; observation.stacks.len()];
         if by == GroupBy::Thread {
             let mut threads: HashMap<u32, Building> = HashMap::new();
             for record in &observation.live {
@@ -103,26 +121,47 @@ impl Model {
         } else {
             for place in &self.order {
                 let place = *place as usize;
-                if let Some(name) = self.group_name(place, by) {
-                    self.add_stack(observation, place, building.entry(name).or_default());
+                let Some(name) = self.group_name(place, by) else {
+                    continue;
+                };
+                let index = *places.entry(name).or_insert_with_key(|name| {
+                    building.push((name.clone(), Building::default()));
+                    building.len() - 1
+                });
+                if let Some(of) = of_stack.get_mut(place) {
+                    *of = u32::try_from(index).unwrap_or(NO_GROUP);
+                }
+                if let Some((_, group)) = building.get_mut(index) {
+                    self.add_stack(observation, place, group);
                 }
             }
         }
+        let births = median_births(&observation.live, &of_stack, building.len());
         let now_ns = observation.time_ns;
+        let watched = self.watched_seconds(now_ns);
         let ago = |time_ns: u64| (time_ns > 0).then(|| now_ns.saturating_sub(time_ns) as f64 / 1e9);
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let is_thread = by == GroupBy::Thread;
         let mut groups: Vec<Group> = building
             .into_iter()
-            .map(|(name, of)| Group {
+            .zip(births)
+            .map(|((name, of), birth)| Group {
                 name,
                 live_bytes: of.live.bytes.interval(),
                 live_objects: of.live.objects.interval(),
-                allocated_bytes_total: (by != GroupBy::Thread)
-                    .then(|| of.allocated.bytes.interval()),
+                allocated_bytes_total: (!is_thread).then(|| of.allocated.bytes.interval()),
                 first_seen_seconds_ago: ago(of.first_ns),
                 last_seen_seconds_ago: ago(of.last_ns),
                 freed_share: share(of.freed, of.samples),
                 temporary_share: share(of.temporary, of.freed),
+                growth_bytes_per_second: (!is_thread).then(|| of.flow.growth(watched)).flatten(),
+                allocations_per_second: of.rate,
+                median_age_seconds: birth.and_then(ago),
+                live_samples: of.live.samples,
+                stack: of.heaviest.map_or_else(
+                    || Arc::new([]) as Arc<[Frame]>,
+                    |place| self.outward(place, observation),
+                ),
             })
             .collect();
         groups.sort_by(|a, b| {
@@ -130,6 +169,12 @@ impl Model {
             heavier.then_with(|| a.name.cmp(&b.name))
         });
         groups
+    }
+
+    /// A stack from its leaf outward.
+    pub(super) fn outward(&self, place: usize, observation: &Observation) -> Arc<[Frame]> {
+        let (frames, leaf) = self.whole_stack(place, observation);
+        frames.get(leaf..).unwrap_or_default().into()
     }
 
     /// Sizes and lifetimes of one group, by its name.
@@ -143,29 +188,7 @@ impl Model {
             GroupBy::Thread => name.parse() == Ok(record.thread),
             _ => member.get(record.stack.place()).copied().unwrap_or(false),
         };
-        let (Ok(mut sizes), Ok(mut lifetimes)) = (
-            Histogram::<u64>::new_with_bounds(1, LARGEST, 2),
-            Histogram::<u64>::new_with_bounds(1, LARGEST, 2),
-        ) else {
-            return Shapes::default();
-        };
-        for record in observation.live.iter().filter(|record| is_member(record)) {
-            let blocks = weigh(record.size, record.interval).objects.round();
-            sizes.saturating_record_n(record.size.max(1), (blocks as u64).max(1));
-        }
-        for (totals, _) in observation.totals.iter().zip(&member).filter(|of| *of.1) {
-            for (bucket, count) in totals.lifetimes.iter().enumerate() {
-                if *count > 0 {
-                    // The middle of the bucket's logarithm.
-                    let middle = 2_f64.powf(bucket as f64 + 0.5) - 1.0;
-                    lifetimes.saturating_record_n((middle.round() as u64).max(1), *count);
-                }
-            }
-        }
-        Shapes {
-            sizes_bytes: distribution(&sizes),
-            lifetimes_ms: distribution(&lifetimes),
-        }
+        shapes_of(observation, &member, is_member)
     }
 
     fn group_name(&self, place: usize, by: GroupBy) -> Option<String> {
@@ -185,8 +208,16 @@ impl Model {
         if let Some(live) = self.live.by_stack.get(place) {
             to.live.add(live);
         }
+        to.heaviest.get_or_insert(place);
+        if let Some(flow) = self.flow_of(place) {
+            to.flow.add(&flow);
+        }
         if let Some(allocated) = self.allocated.get(place) {
             to.allocated.add(allocated);
+            let objects = allocated.objects.estimate;
+            if let Some(rate) = self.objects_rate(place, observation.time_ns, objects) {
+                *to.rate.get_or_insert(0.0) += rate;
+            }
         }
         let Some(totals) = observation.totals.get(place) else {
             return;
@@ -200,6 +231,38 @@ impl Model {
         to.freed = to.freed.saturating_add(totals.freed_samples);
         let [temporary, ..] = totals.lifetimes;
         to.temporary = to.temporary.saturating_add(temporary);
+    }
+}
+
+/// Sizes of the live blocks that `is_member` names, and lifetimes of the freed samples of the stacks
+/// that `member` marks by place.
+pub(super) fn shapes_of(
+    observation: &Observation,
+    member: &[bool],
+    is_member: impl Fn(&LiveSample) -> bool,
+) -> Shapes {
+    let (Ok(mut sizes), Ok(mut lifetimes)) = (
+        Histogram::<u64>::new_with_bounds(1, LARGEST, 2),
+        Histogram::<u64>::new_with_bounds(1, LARGEST, 2),
+    ) else {
+        return Shapes::default();
+    };
+    for record in observation.live.iter().filter(|record| is_member(record)) {
+        let blocks = weigh(record.size, record.interval).objects.round();
+        sizes.saturating_record_n(record.size.max(1), (blocks as u64).max(1));
+    }
+    for (totals, _) in observation.totals.iter().zip(member).filter(|of| *of.1) {
+        for (bucket, count) in totals.lifetimes.iter().enumerate() {
+            if *count > 0 {
+                // The middle of the bucket's logarithm.
+                let middle = 2_f64.powf(bucket as f64 + 0.5) - 1.0;
+                lifetimes.saturating_record_n((middle.round() as u64).max(1), *count);
+            }
+        }
+    }
+    Shapes {
+        sizes_bytes: distribution(&sizes),
+        lifetimes_ms: distribution(&lifetimes),
     }
 }
 

@@ -73,6 +73,13 @@ pub(crate) struct Histories {
 }
 
 impl Histories {
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let of = |history: &History| history.tiers.iter().map(VecDeque::capacity).sum::<usize>();
+        let points = of(&self.total) + self.by_stack.values().map(of).sum::<usize>();
+        points * size_of::<Point>()
+    }
+
     /// Takes note of a moment. `order` has the stacks' places, the heaviest first.
     pub(crate) fn note(
         &mut self,

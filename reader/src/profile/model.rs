@@ -58,6 +58,7 @@ pub struct Model {
     pub(super) evidence: Vec<Evidence>,
     pub(super) held: Held,
     histories: Histories,
+    keeps_no_history: bool,
     pub(super) naming: Naming,
     /// Places of the stacks that have samples, heaviest first.
     pub(super) order: Vec<u32>,
@@ -108,14 +109,33 @@ impl Model {
             &self.live.continued,
             &self.live.newest,
         );
-        self.histories.note(
-            observation.time_ns,
-            &self.order,
-            &self.live.by_stack,
-            &self.allocated,
-        );
+        if !self.keeps_no_history {
+            self.histories.note(
+                observation.time_ns,
+                &self.order,
+                &self.live.by_stack,
+                &self.allocated,
+            );
+        }
         // What `realloc` continued is told once.
         self.live.continued.fill(0.0);
+    }
+
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.live.kept_bytes()
+            + self.allocated.capacity() * size_of::<Totals>()
+            + self.tracker.kept_bytes()
+            + self.evidence.capacity() * size_of::<Evidence>()
+            + self.histories.kept_bytes()
+            + self.naming.kept_bytes()
+            + self.watch.kept_bytes()
+    }
+
+    /// Keeps no history from now on: for a reader of many targets whose past is kept elsewhere.
+    pub fn forget_history(&mut self) {
+        self.histories = Histories::default();
+        self.keeps_no_history = true;
     }
 
     /// The past of the whole target.
@@ -164,6 +184,18 @@ impl Model {
         self.watch.seconds(now_ns)
     }
 
+    /// Births and deaths of a stack since the watch began.
+    pub(super) fn flow_of(&self, place: usize) -> Option<Flow> {
+        let live = self.live.by_stack.get(place)?;
+        let born = self.live.born.get(place)?;
+        Some(self.watch.flow(place, live, born))
+    }
+
+    /// Allocations a second of a stack over the last seconds.
+    pub(super) fn objects_rate(&self, place: usize, now_ns: u64, objects: f64) -> Option<f64> {
+        self.watch.objects_rate(place, now_ns, objects)
+    }
+
     /// Asks for the names of all stacks, the heaviest first; within a bounded time if `hurry`.
     /// Returns how many stacks' names may still change.
     pub fn name(
@@ -191,11 +223,45 @@ impl Model {
         pending_symbols: usize,
     ) -> Snapshot {
         self.group();
+        let seconds = self.watch.seconds(observation.time_ns);
+        let (sites, flow) = self.sites(observation, seconds);
+        Snapshot {
+            sites,
+            pending_symbols,
+            ..self.whole(observation, target, fresh, &flow)
+        }
+    }
+
+    /// The profile as of the last observation without its sites, for which no names are needed.
+    pub fn figures(
+        &self,
+        observation: &Observation,
+        target: TargetInfo,
+        fresh: FreshMemory,
+    ) -> Snapshot {
+        let mut flow = Flow::default();
+        for place in &self.order {
+            let place = *place as usize;
+            let live = self.live.by_stack.get(place).zip(self.live.born.get(place));
+            if let Some((live, born)) = live {
+                flow.add(&self.watch.flow(place, live, born));
+            }
+        }
+        self.whole(observation, target, fresh, &flow)
+    }
+
+    /// The figures of the target as a whole.
+    fn whole(
+        &self,
+        observation: &Observation,
+        target: TargetInfo,
+        fresh: FreshMemory,
+        flow: &Flow,
+    ) -> Snapshot {
         let counts = &observation.counts;
         let now_ns = observation.time_ns;
-        let mut total = self.live.total();
         let seconds = self.watch.seconds(now_ns);
-        let (sites, flow) = self.sites(observation, seconds);
+        let mut total = self.live.total();
         if counts.interval_bytes > 1 {
             total.bytes.unseen = total.bytes.unseen.max(counts.interval_bytes as f64);
         }
@@ -221,14 +287,13 @@ impl Model {
                 allocations_per_second: rates.map(|(_, objects)| objects),
                 growth_bytes_per_second: flow.growth(seconds),
             },
-            sites,
-            pending_symbols,
+            sites: Vec::new(),
+            pending_symbols: 0,
         }
     }
 
     /// Every distinct stack with samples, heaviest live bytes first.
     pub fn stacks(&self, observation: &Observation) -> Vec<StackProfile> {
-        let seconds = self.watch.seconds(observation.time_ns);
         let profile = |place: &u32| {
             let place = *place as usize;
             let (frames, leaf) =
@@ -236,7 +301,6 @@ impl Model {
                     .whole(place, &observation.stacks, &observation.modules);
             let live = self.live.by_stack.get(place)?;
             let allocated = self.allocated.get(place)?;
-            let flow = self.watch.flow(place, live, self.live.born.get(place)?);
             Some(StackProfile {
                 frames,
                 leaf,
@@ -245,7 +309,6 @@ impl Model {
                 live_objects: live.objects.estimate,
                 allocated_bytes: allocated.bytes.estimate,
                 allocated_objects: allocated.objects.estimate,
-                growth_bytes_per_second: flow.growth(seconds).map(|growth| growth.estimate),
             })
         };
         self.order.iter().filter_map(profile).collect()
@@ -450,6 +513,7 @@ impl Model {
             cgroup_usage: fresh
                 .cgroup
                 .map_or(status.cgroup_usage, |cgroup| cgroup.usage),
+            cgroup_reclaimable: fresh.cgroup.and_then(|cgroup| cgroup.reclaimable),
             cgroup_version: fresh
                 .cgroup
                 .map(|cgroup| cgroup.version)

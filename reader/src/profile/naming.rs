@@ -86,7 +86,16 @@ pub(crate) struct Naming {
     modules: usize,
 }
 
+/// What an answer is taken to hold in text, shared or not.
+const ANSWER_BYTES: usize = 128;
+
 impl Naming {
+    /// Bytes kept; frames that stacks share are counted for each.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let answers: usize = self.named.iter().map(|named| named.answers.len()).sum();
+        self.named.capacity() * size_of::<Named>() + answers * ANSWER_BYTES
+    }
+
     /// Asks for the names of the stacks in `order` (places, the most important first), for as long
     /// as `budget` allows.
     pub(crate) fn update(

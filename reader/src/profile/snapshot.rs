@@ -154,6 +154,8 @@ pub struct Memory {
     pub cgroup_limit: Option<u64>,
     /// Usage of the memory cgroup.
     pub cgroup_usage: Option<u64>,
+    /// Part of the usage that the kernel takes back before it kills: file pages not used lately.
+    pub cgroup_reclaimable: Option<u64>,
     /// Version of the cgroup hierarchy.
     pub cgroup_version: Option<u64>,
     /// The most that was ever resident, while `/proc` tells.
@@ -178,6 +180,15 @@ pub struct Memory {
     pub peak_since: f64,
     /// Upper end of the same.
     pub peak_since_high: f64,
+}
+
+impl Memory {
+    /// Usage of the cgroup without what the kernel takes back before it kills.
+    #[must_use]
+    pub fn cgroup_in_use(&self) -> Option<u64> {
+        let usage = self.cgroup_usage?;
+        Some(usage.saturating_sub(self.cgroup_reclaimable.unwrap_or(0)))
+    }
 }
 
 /// Rates over the last seconds; `None` before there are two looks at the target.
@@ -273,8 +284,6 @@ pub struct StackProfile {
     pub allocated_bytes: f64,
     /// Estimated blocks allocated since the process started.
     pub allocated_objects: f64,
-    /// Growth of the live bytes, from births and deaths in the time watched.
-    pub growth_bytes_per_second: Option<f64>,
 }
 
 /// Paths are bytes, JSON is text: what is not UTF-8 is replaced, as a report must not fail for it.

@@ -143,6 +143,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Bytes kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let objects: usize = self
+            .checkpoints
+            .iter()
+            .map(|at| at.objects.capacity())
+            .sum();
+        self.starts.capacity() * size_of::<Sum>() + objects * size_of::<f64>()
+    }
+
     /// Begins anew at the next [`Watch::begin`].
     pub(crate) fn restart(&mut self) {
         self.began_ns = None;

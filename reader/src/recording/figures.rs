@@ -234,6 +234,7 @@ fn fresh(fresh: &mut FreshMemory, row: &mut Row<'_>) {
         version,
         limit,
         usage,
+        reclaimable: None,
     });
 }
 

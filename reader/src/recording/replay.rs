@@ -1,11 +1,9 @@
 //! From a file to the model.
 
 use std::{
-    collections::HashMap,
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,13 +17,14 @@ use super::{
     Kind, Numbers,
     figures::{self, Figures, Row, SampleKey, TOTALS_WORDS},
     index::{Index, Place, begins_as_one, damaged},
-    recorder::mapping_of,
+    names::Names,
 };
 use crate::{
+    advise::{Advice, Advisor},
     error::ReaderError,
     ingest::{LiveSample, Observation, RecentEvents, StackIndex},
     leak::Finding,
-    profile::{Frame, Model, Resolver, Snapshot, StackProfile, TargetInfo},
+    profile::{Model, Snapshot, StackProfile, TargetInfo},
     waterfall::{self, Fragmentation},
 };
 
@@ -33,9 +32,6 @@ use crate::{
 const BLOCKS_MAX: usize = 1 << 23;
 const STACKS_MAX: usize = 1 << 18;
 const MODULES_MAX: usize = 4_096;
-const NAMES_MAX: usize = 1 << 20;
-/// Frames that were inlined at one address.
-const INLINED_MAX: usize = 1_024;
 
 /// Whether a file is a recording, as far as its first bytes tell.
 #[must_use]
@@ -67,6 +63,8 @@ pub struct Replay {
     skipped: u64,
     problem: Option<String>,
     length: Duration,
+    /// Time of the first look.
+    first_ns: u64,
 }
 
 impl Replay {
@@ -75,6 +73,28 @@ impl Replay {
     /// # Errors
     /// It cannot be read, is of another version, or nothing of it is whole.
     pub fn open(path: &Path, at: Option<Duration>, span: Span) -> Result<Self, ReaderError> {
+        Self::open_with(path, at, span, None)
+    }
+
+    /// As [`Replay::open`], through the whole past; `seen` is called with every look on the way, once
+    /// it is in the model.
+    ///
+    /// # Errors
+    /// As for [`Replay::open`].
+    pub fn play(
+        path: &Path,
+        at: Option<Duration>,
+        seen: &mut dyn FnMut(&mut Self),
+    ) -> Result<Self, ReaderError> {
+        Self::open_with(path, at, Span::Past, Some(seen))
+    }
+
+    fn open_with(
+        path: &Path,
+        at: Option<Duration>,
+        span: Span,
+        seen: Option<&mut dyn FnMut(&mut Self)>,
+    ) -> Result<Self, ReaderError> {
         let mut index = Index::open(path)?;
         let looks = || {
             index
@@ -116,8 +136,12 @@ impl Replay {
             skipped: 0,
             problem: index.problem.clone(),
             length,
+            first_ns,
         };
-        replay.read(&mut index, until_ns, span);
+        if seen.is_some() {
+            replay.read_names(&mut index);
+        }
+        replay.read(&mut index, until_ns, span, seen);
         if replay.looks == 0 {
             let problem = replay.problem.unwrap_or_else(|| "no look is whole".into());
             return Err(damaged(index.path(), &problem));
@@ -126,7 +150,27 @@ impl Replay {
         Ok(replay)
     }
 
-    fn read(&mut self, index: &mut Index, until_ns: u64, span: Span) {
+    /// All names before the first look: a name that was found later is as right.
+    fn read_names(&mut self, index: &mut Index) {
+        let names = index.frames.clone();
+        for place in names
+            .iter()
+            .filter(|place| place.header.kind == Kind::Names)
+        {
+            if let Some(payload) = index.payload(place) {
+                // What is wrong with it is found again, and told, when all is read.
+                let _ = self.names.take(&mut Numbers(&payload));
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        index: &mut Index,
+        until_ns: u64,
+        span: Span,
+        mut seen: Option<&mut dyn FnMut(&mut Self)>,
+    ) {
         let frames = std::mem::take(&mut index.frames);
         let last = frames
             .iter()
@@ -188,6 +232,9 @@ impl Replay {
                 self.looks += 1;
                 if span == Span::Past {
                     self.feed();
+                    if let Some(seen) = &mut seen {
+                        seen(self);
+                    }
                 }
             }
         }
@@ -405,6 +452,36 @@ impl Replay {
         self.model.stacks(&self.observation)
     }
 
+    /// The model, for groups, shapes and histories.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What the model was last fed.
+    #[must_use]
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// Growth in bytes a second of each of [`Replay::stacks`]; empty before it is known.
+    #[must_use]
+    pub fn stack_growth(&self) -> Vec<f64> {
+        self.model.stack_growth(&self.observation)
+    }
+
+    /// Lets an advisor look at this moment.
+    pub fn show_to(&self, advisor: &mut Advisor, snapshot: &Snapshot) {
+        advisor.look(&self.observation, snapshot);
+    }
+
+    /// What the advisor has to say about what it was shown.
+    #[must_use]
+    pub fn advice(&self, advisor: &Advisor) -> Vec<Advice> {
+        let whole = |place| self.model.whole_stack(place, &self.observation);
+        advisor.advise(&self.observation, &self.fragmentation(), whole)
+    }
+
     /// Executable mappings, with their build-ids.
     #[must_use]
     pub fn modules(&self) -> &[Module] {
@@ -421,12 +498,6 @@ impl Replay {
     #[must_use]
     pub fn fragmentation(&self) -> Fragmentation {
         Fragmentation::of(&self.observation, |place| self.model.leaf_of(place))
-    }
-
-    /// The model, for histories.
-    #[must_use]
-    pub fn model(&self) -> &Model {
-        &self.model
     }
 
     /// Seconds that growth figures cover.
@@ -447,6 +518,17 @@ impl Replay {
         realtime.cast_signed().saturating_add(since)
     }
 
+    /// Asks for the names of what is in the model: for those who look on the way.
+    pub fn name_stacks(&mut self) {
+        self.name();
+    }
+
+    /// This moment, from the first look of the recording on.
+    #[must_use]
+    pub fn moment(&self) -> Duration {
+        Duration::from_nanos(self.observation.time_ns.saturating_sub(self.first_ns))
+    }
+
     /// From the first to the last look of the recording.
     #[must_use]
     pub fn length(&self) -> Duration {
@@ -464,64 +546,5 @@ impl Replay {
                 "{problem}; {skipped} looks are damaged and left out"
             )),
         }
-    }
-}
-
-/// Names as they were found when the recording was made.
-#[derive(Debug, Default)]
-struct Names {
-    frames: HashMap<(u64, u64), Arc<[Frame]>>,
-    modules: Vec<Module>,
-}
-
-impl Names {
-    fn take(&mut self, numbers: &mut Numbers<'_>) -> Option<()> {
-        while !numbers.0.is_empty() {
-            let key = (numbers.get()?, numbers.get()?);
-            let count = numbers.count().filter(|count| *count <= INLINED_MAX)?;
-            let some = |text: String| (!text.is_empty()).then_some(text);
-            let mut frames = Vec::with_capacity(count);
-            for _ in 0..count {
-                frames.push(Frame {
-                    function: numbers.text()?,
-                    file: some(numbers.text()?),
-                    line: match numbers.get()? {
-                        0 => None,
-                        line => Some(u32::try_from(line - 1).ok()?),
-                    },
-                    inlined: numbers.get()? != 0,
-                    module: some(numbers.text()?),
-                });
-            }
-            self.frames.insert(key, frames.into());
-            if self.frames.len() > NAMES_MAX {
-                return None;
-            }
-        }
-        Some(())
-    }
-}
-
-impl Resolver for Names {
-    fn resolve(&mut self, return_address: u64, time_ns: u64) -> Option<Arc<[Frame]>> {
-        let mapping = mapping_of(&self.modules, return_address, time_ns);
-        let known = self.frames.get(&(return_address, mapping)).cloned();
-        Some(known.unwrap_or_else(|| {
-            Arc::new([Frame {
-                function: format!("{:#x}", return_address.wrapping_sub(1)),
-                file: None,
-                line: None,
-                inlined: false,
-                module: None,
-            }])
-        }))
-    }
-
-    fn pending(&self) -> usize {
-        0
-    }
-
-    fn version(&self) -> u64 {
-        0
     }
 }

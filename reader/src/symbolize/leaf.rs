@@ -38,6 +38,7 @@ const RUNTIME_CRATES: &[&str] = &[
 /// Where processes and threads start, in C.
 const START_FUNCTIONS: &[&str] = &[
     "_start",
+    "__rust_try",
     "__libc_start_main",
     "__libc_start_main_impl",
     "__libc_start_call_main",

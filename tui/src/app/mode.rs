@@ -20,10 +20,14 @@ pub enum Mode {
     Stale(f64),
     /// The picture is held; the uptime it shows.
     Paused(Option<f64>),
+    /// The past is shown; the uptime then.
+    Replay(Option<f64>),
     /// Ended cleanly.
     Exited,
     /// Ended without a word.
     Killed,
+    /// Ended, and a process of the same name runs in its place.
+    Restarted,
     /// From another boot or pid namespace.
     Unknown,
     /// A region of another version or machine.
@@ -85,7 +89,7 @@ impl Tracker {
         !self.is_quiet()
     }
 
-    fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.now - self.changed_at >= QUIET_SECONDS
     }
 

@@ -1,6 +1,7 @@
 //! `riptide demo`: the bundled service, on the dashboard or as a printed report.
 
 use std::{
+    path::Path,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -41,14 +42,18 @@ pub(super) struct Args {
     limit: usize,
 }
 
-pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
+pub(super) fn run(
+    args: &Args,
+    settings: Option<&Path>,
+    out: &mut Output,
+) -> Result<ExitCode, CliError> {
     if !args.headless {
         dashboard::need_terminal()?;
     }
     let mut service = DemoService::start()?;
     let region = service.region()?;
     if !args.headless {
-        let outcome = dashboard::show(Some(region), out.is_colored())?;
+        let outcome = dashboard::show(Some(region), settings, out.is_colored())?;
         drop(service);
         return dashboard::pass_on(outcome);
     }

@@ -27,6 +27,13 @@ pub enum CliError {
         /// What to try.
         hint: String,
     },
+    /// The configuration has problems; each is a line.
+    #[error("the configuration cannot be used\n{0}")]
+    Config(#[from] crate::config::Problems),
+    /// The server cannot start.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    Serve(crate::serve::ServeError),
     /// The target went away.
     #[error("{message}")]
     Gone {
@@ -72,10 +79,12 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Reader(error) => error.exit_code(),
-            Self::Usage { .. } => 2,
+            Self::Usage { .. } | Self::Config(_) => 2,
             Self::Gone { .. } => 3,
             Self::Newer { .. } => 4,
             Self::Io { .. } => 5,
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => 5,
             // As shells, env and timeout have it.
             Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Start { .. } => 126,
@@ -88,6 +97,14 @@ impl CliError {
             Self::Reader(error) => error.hint(),
             Self::Usage { hint, .. } | Self::Newer { hint, .. } | Self::Gone { hint, .. } => {
                 hint.clone()
+            }
+            Self::Config(_) => {
+                "correct the lines above; `riptide check-config FILE` reads it again".to_owned()
+            }
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => {
+                "another address (--listen 127.0.0.1:0 takes a free port), or end what uses it"
+                    .to_owned()
             }
             Self::Io { .. } => "check free space and permissions, then run it again".to_owned(),
             Self::Start { .. } => {
@@ -106,7 +123,10 @@ impl CliError {
         } else {
             ("", "", "")
         };
-        let message = super::output::printable(&self.to_string());
+        // Only a configuration has a message of several lines.
+        let message = self.to_string();
+        let lines: Vec<String> = message.lines().map(super::output::printable).collect();
+        let message = lines.join("\n  ");
         let hint = super::output::printable(&self.hint());
         format!("{red}error:{off} {message}\n  {bold}try:{off} {hint}\n")
     }

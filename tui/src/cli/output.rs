@@ -66,6 +66,11 @@ impl Output {
         writeln!(self.writer, "{code}{}{off}", printable(text)).map_err(write_error)
     }
 
+    /// A text of several lines that was made for this place, as it is.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), CliError> {
+        self.writer.write_all(text.as_bytes()).map_err(write_error)
+    }
+
     /// One JSON document: spread over lines, or on one line when more follow.
     pub(super) fn json(
         &mut self,

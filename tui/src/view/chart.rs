@@ -1,23 +1,51 @@
 //! The chart of the live heap: the estimate as a line of dots, its 95 % interval as a shaded band.
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Span, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
 
 use super::text;
-use crate::{app::Point, units};
+use crate::{app::Point, theme::Theme, units};
 
 /// Width of the figures at the left.
 const AXIS: u16 = 10;
-/// Spans of time that the chart shows, in seconds; the smallest that holds the past is taken.
-const WINDOWS: [f64; 5] = [30.0, 60.0, 120.0, 300.0, 900.0];
-
 /// The chart.
 pub(super) struct LiveChart<'a> {
     pub(super) points: &'a [Point],
-    /// Word at the right end of time.
-    pub(super) end: &'static str,
-    pub(super) line: Style,
-    pub(super) band: Style,
-    pub(super) dim: Style,
+    /// Time at the left and right ends.
+    pub(super) start: f64,
+    pub(super) end: f64,
+    /// Words for both.
+    pub(super) labels: (&'a str, &'a str),
+    /// The moment of the past that is shown.
+    pub(super) cursor: Option<f64>,
+    /// The moment compared with.
+    pub(super) base: Option<f64>,
+    /// Columns of the screen between which the mouse is dragged.
+    pub(super) marked: Option<(u16, u16)>,
+    pub(super) theme: Theme,
+}
+
+/// Where dots are drawn.
+pub(super) fn plot(area: Rect) -> Option<Rect> {
+    if area.width <= AXIS + 2 || area.height < 2 {
+        return None;
+    }
+    Some(Rect {
+        x: area.x + AXIS,
+        width: area.width - AXIS,
+        height: area.height - 1,
+        ..area
+    })
+}
+
+/// A span of time in few letters.
+pub(super) fn span(seconds: f64) -> String {
+    if seconds < 120.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 7_200.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.0} h", seconds / 3_600.0)
+    }
 }
 
 /// A scale from a figure to rows of dots.
@@ -103,33 +131,14 @@ fn dot(column: u16, row: u16) -> u32 {
 
 impl Widget for LiveChart<'_> {
     fn render(self, area: Rect, buffer: &mut Buffer) {
-        if area.width <= AXIS + 2 || area.height < 2 {
-            return;
-        }
-        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+        let Some(plot) = plot(area) else {
             return;
         };
-        let plot = Rect {
-            x: area.x + AXIS,
-            width: area.width - AXIS,
-            height: area.height - 1,
-            ..area
-        };
-        let elapsed = last.at_seconds - first.at_seconds;
-        let window = WINDOWS
-            .into_iter()
-            .find(|window| *window >= elapsed)
-            .unwrap_or(900.0);
-        let start = last.at_seconds - window;
-        let visible = self
-            .points
-            .get(
-                self.points
-                    .partition_point(|point| point.at_seconds < start)..,
-            )
-            .unwrap_or_default();
+        let visible = self.points;
+        let window = (self.end - self.start).max(f64::MIN_POSITIVE);
+        let start = self.start;
         let scale = Scale::of(visible);
-        self.axis(area, plot, scale, window, buffer);
+        self.axis(area, plot, scale, buffer);
 
         let dot_columns = plot.width * 2;
         let dot_rows = plot.height * 4;
@@ -166,9 +175,12 @@ impl Widget for LiveChart<'_> {
             }
             for (row, bits) in (0..plot.height).zip(bits) {
                 let (symbol, style) = if bits != 0 {
-                    (char::from_u32(0x2800 + bits).unwrap_or('•'), self.line)
+                    (
+                        char::from_u32(0x2800 + bits).unwrap_or('•'),
+                        self.theme.line(),
+                    )
                 } else if band.is_some_and(|(top, bottom)| (top..=bottom).contains(&row)) {
-                    ('░', self.band)
+                    ('░', self.theme.band())
                 } else {
                     continue;
                 };
@@ -177,14 +189,50 @@ impl Widget for LiveChart<'_> {
                 }
             }
         }
+        self.marks(plot, window, buffer);
     }
 }
 
 impl LiveChart<'_> {
-    fn axis(&self, area: Rect, plot: Rect, scale: Scale, window: f64, buffer: &mut Buffer) {
+    /// The moment shown, the moment compared with, and what is being marked.
+    fn marks(&self, plot: Rect, window: f64, buffer: &mut Buffer) {
+        let column = |at: f64| {
+            let share = (at - self.start) / window;
+            let is_inside = (0.0..=1.0).contains(&share);
+            is_inside.then(|| plot.x + (share * f64::from(plot.width - 1)).round() as u16)
+        };
+        let lines = [
+            (self.base, '┊', self.theme.dim()),
+            (self.cursor, '│', self.theme.strong()),
+        ];
+        for (at, symbol, style) in lines {
+            let Some(x) = at.and_then(column) else {
+                continue;
+            };
+            for y in plot.y..plot.bottom() {
+                if let Some(cell) = buffer.cell_mut((x, y)) {
+                    cell.set_char(symbol).set_style(style);
+                }
+            }
+        }
+        let Some((from, to)) = self.marked else {
+            return;
+        };
+        let from = from.clamp(plot.x, plot.right() - 1);
+        let to = to.clamp(plot.x, plot.right() - 1);
+        let marked = Rect {
+            x: from,
+            width: to - from + 1,
+            ..plot
+        };
+        buffer.set_style(marked, self.theme.selected());
+    }
+
+    fn axis(&self, area: Rect, plot: Rect, scale: Scale, buffer: &mut Buffer) {
+        let dim = self.theme.dim();
         let mut figure = |row: u16, value: f64| {
             let text = text::right(&units::bytes(value), usize::from(AXIS) - 1);
-            buffer.set_span(area.x, row, &Span::styled(text, self.dim), AXIS - 1);
+            buffer.set_span(area.x, row, &Span::styled(text, dim), AXIS - 1);
         };
         figure(plot.y, scale.high);
         if plot.height >= 5 {
@@ -193,13 +241,9 @@ impl LiveChart<'_> {
         if plot.height >= 2 {
             figure(plot.bottom() - 1, scale.low);
         }
-        let from = if window < 120.0 {
-            format!("-{window:.0} s")
-        } else {
-            format!("-{:.0} min", window / 60.0)
-        };
+        let (from, to) = self.labels;
         let line = area.bottom() - 1;
-        buffer.set_span(plot.x, line, &Span::styled(&from, self.dim), plot.width);
+        buffer.set_span(plot.x, line, &Span::styled(from, dim), plot.width);
         let legend = "░ 95 % interval";
         let middle = plot.x + plot.width / 2;
         let legend_width = text::width(legend) as u16;
@@ -207,12 +251,18 @@ impl LiveChart<'_> {
             buffer.set_span(
                 middle - legend_width / 2,
                 line,
-                &Span::styled(legend, self.dim),
+                &Span::styled(legend, dim),
                 legend_width,
             );
         }
-        if plot.width > 16 {
-            buffer.set_span(plot.right() - 3, line, &Span::styled(self.end, self.dim), 3);
+        let to_width = text::width(to) as u16;
+        if plot.width > to_width + text::width(from) as u16 + 2 {
+            buffer.set_span(
+                plot.right() - to_width,
+                line,
+                &Span::styled(to, dim),
+                to_width,
+            );
         }
     }
 }
@@ -262,10 +312,13 @@ mod tests {
                 let mut buffer = Buffer::empty(area);
                 LiveChart {
                     points: &points(&values),
-                    end: "now",
-                    line: Style::new(),
-                    band: Style::new(),
-                    dim: Style::new(),
+                    start: -3.0,
+                    end: 9.0,
+                    labels: ("-12 s", "now"),
+                    cursor: Some(4.0),
+                    base: Some(f64::NAN),
+                    marked: Some((0, 900)),
+                    theme: Theme::new(true),
                 }
                 .render(area, &mut buffer);
             }

@@ -1,7 +1,10 @@
 //! Figures of a snapshot as text. Every estimate shows its error; lost blocks turn live figures
 //! into lower bounds.
 
-use riptide_reader::profile::{Estimate, Snapshot};
+use riptide_reader::{
+    estimate::scale,
+    profile::{Estimate, Snapshot},
+};
 
 use crate::units::{self, Trend};
 
@@ -42,6 +45,29 @@ pub(super) fn growth(value: Option<&Estimate>) -> String {
             None => "?".to_owned(),
         },
     )
+}
+
+/// `+3.10 MiB ±0.40`, with its sign also when it is down.
+pub(super) fn change(value: &Estimate) -> String {
+    units::growth_with_error(value)
+}
+
+/// `+140 GiB ±17 a day`, from a rate a second.
+pub(super) fn per_day(value: Option<&Estimate>) -> String {
+    value.map_or_else(
+        || "-".to_owned(),
+        |value| units::growth_with_error(&scale(value, 86_400.0)),
+    )
+}
+
+/// The sum of two estimates of different blocks: their distances to the ends add up as squares.
+pub(super) fn sum(a: &Estimate, b: &Estimate) -> Estimate {
+    let estimate = a.estimate + b.estimate;
+    Estimate {
+        estimate,
+        low: estimate - (a.estimate - a.low).hypot(b.estimate - b.low),
+        high: estimate + (a.high - a.estimate).hypot(b.high - b.estimate),
+    }
 }
 
 /// A figure, or `-` while not known.

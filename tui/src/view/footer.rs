@@ -8,70 +8,97 @@ use ratatui::{
 
 use super::{lines, text};
 use crate::{
-    app::{App, Screen},
-    keys::{self, Action, Scope},
+    app::{App, Popup, PromptKind, Screen},
+    keys::{Action, Scope},
+    look::Grouping,
 };
 
 /// Lines that the footer takes at most.
 const HEIGHT_MAX: usize = 3;
 
 struct Item {
-    key: &'static str,
-    word: &'static str,
+    key: String,
+    word: String,
 }
 
 impl Item {
+    fn new(key: &str, word: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            word: word.to_owned(),
+        }
+    }
+
     fn width(&self) -> usize {
-        text::width(self.key) + 1 + text::width(self.word)
+        text::width(&self.key) + 1 + text::width(&self.word)
     }
 }
 
+fn prompt_items(kind: PromptKind) -> Vec<Item> {
+    let (keep, example) = match kind {
+        PromptKind::Filter => (
+            "keep the filter",
+            "cache  fn:~re  crate:x  live>1M  age>10m  verdict:leak  !text",
+        ),
+        PromptKind::Search => ("keep the search", "serde"),
+        PromptKind::Command => ("do it", "group crate  export pprof heap.pb.gz  at 5m  help"),
+    };
+    vec![
+        Item::new("enter", keep),
+        Item::new("esc", "take it back"),
+        Item::new("ctrl-u", "empty it"),
+        Item::new("e.g.", example),
+    ]
+}
+
 fn items(app: &App) -> Vec<Item> {
-    if app.prompting() {
-        return vec![
-            Item {
-                key: "enter",
-                word: "keep the filter",
-            },
-            Item {
-                key: "esc",
-                word: "take it back",
-            },
-            Item {
-                key: "ctrl-u",
-                word: "empty it",
-            },
-            Item {
-                key: "e.g.",
-                word: "cache  fn:~re  crate:x  live>1M  age>10m  !text",
-            },
-        ];
+    if let Some(prompt) = app.prompt.as_ref().filter(|_| app.prompting()) {
+        return prompt_items(prompt.kind);
     }
     let scope = app.scope();
-    keys::footer(scope)
-        .filter(|binding| match binding.action {
+    app.keymap
+        .footer(scope)
+        .filter(|row| match row.binding.action {
             Action::Open => !(app.screen == Screen::Picker && app.targets.is_empty()),
-            Action::Back => !(app.screen == Screen::Picker && app.popup.is_none()),
-            Action::Tab(0) => app.screen != Screen::Overview,
-            Action::Tab(_) => app.screen != Screen::Sites,
+            Action::Restarted => app.successor.is_some(),
+            Action::Now => app.travel.picture().is_some(),
+            Action::Pause => app.recording.is_none(),
             _ => true,
         })
-        .map(|binding| Item {
-            key: binding.label,
-            word: match binding.action {
-                Action::Pause if matches!(app.mode(), crate::app::Mode::Paused(_)) => "go on",
+        .map(|row| {
+            let word = match row.binding.action {
+                Action::Pause if app.is_paused() => "go on",
+                Action::Base if app.base.is_some() => "end diff",
                 Action::Back if app.popup.is_none() => back_word(app),
                 Action::Help if scope == Scope::Help => "close",
-                _ => binding.footer,
-            },
+                Action::Open => open_word(app),
+                Action::Filter if app.screen == Screen::Sites => "filter",
+                Action::RuntimeFrames if app.sites.runtime_frames => "fold runtime",
+                _ => row.binding.footer,
+            };
+            Item::new(&row.label, word)
         })
         .collect()
 }
 
+fn open_word(app: &App) -> &'static str {
+    match (app.popup, app.screen) {
+        (Some(Popup::Columns { .. }), _) => "show or hide",
+        (Some(Popup::Export { .. }), _) => "write it",
+        (None, Screen::Flame) => "zoom",
+        (None, Screen::Detail) if app.detail.source_only => "stack",
+        (None, Screen::Detail) => "source",
+        _ => "open",
+    }
+}
+
 fn back_word(app: &App) -> &'static str {
     match app.screen {
-        Screen::Detail => "all sites",
+        Screen::Detail => "back",
         Screen::Sites if !app.sites.filter.is_empty() => "drop the filter",
+        Screen::Sites if app.sites.grouping != Grouping::Site => "by site",
+        Screen::Flame if !app.flame.zoom.is_empty() => "zoom out",
+        Screen::Flame if !app.flame.search.is_empty() => "drop the search",
         _ => "targets",
     }
 }

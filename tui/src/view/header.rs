@@ -10,22 +10,57 @@ use ratatui::{
 };
 use riptide_reader::profile::{Snapshot, UnwinderKind};
 
-use super::{lines, text};
+use super::{figures, lines, text};
 use crate::{
     app::{App, Mode, Screen},
+    keys::Action,
     units,
 };
 
-const TABS: [&str; 2] = ["1 Overview", "2 Sites"];
+/// Names of the tabs, and what is left of them on a narrow screen.
+const TABS: [(&str, &str); 8] = [
+    ("Overview", "Over"),
+    ("Sites", "Sites"),
+    ("Flame", "Flame"),
+    ("Leaks", "Leaks"),
+    ("Threads", "Thr"),
+    ("Shapes", "Shap"),
+    ("jemalloc", "jem"),
+    ("Alerts", "Alrt"),
+];
+
+/// Names of the tabs.
+#[must_use]
+pub fn tab_names() -> [&'static str; TABS.len()] {
+    TABS.map(|(name, _)| name)
+}
+
+/// Texts of the tabs at a width, each with room for brackets: whole, closer together, or short.
+fn tab_texts(width: u16) -> Vec<String> {
+    let made = |text: fn(usize, &str, &str) -> String| -> Vec<String> {
+        let tabs = (1..).zip(TABS);
+        tabs.map(|(number, (name, short))| text(number, name, short))
+            .collect()
+    };
+    let fits = |texts: &Vec<String>| {
+        let needed: usize = texts.iter().map(|text| text.len() + 2).sum();
+        needed <= usize::from(width)
+    };
+    let whole = made(|number, name, _| format!("{number} {name}"));
+    let close = made(|number, name, _| format!("{number}{name}"));
+    let short = made(|number, _, short| format!("{number}{short}"));
+    [whole, close].into_iter().find(fits).unwrap_or(short)
+}
 
 /// Columns of each tab on its line.
-pub(super) fn tab_columns() -> Vec<Range<u16>> {
-    let mut from = 1;
-    TABS.iter()
+pub(super) fn tab_columns(app: &App) -> Vec<Range<u16>> {
+    let mut from = 0;
+    tab_texts(app.size.width)
+        .iter()
         .map(|name| {
             let to = from + name.len() as u16 + 2;
             let columns = from..to;
-            from = to + 1;
+            from = to;
             columns
         })
         .collect()
@@ -39,8 +74,11 @@ fn mode_word(mode: Mode) -> String {
         Mode::Stale(age) => format!("STALE {}", units::duration(age.max(1.0))),
         Mode::Paused(Some(uptime)) => format!("PAUSED at {}", units::whole_seconds(uptime)),
         Mode::Paused(None) => "PAUSED".to_owned(),
+        Mode::Replay(Some(uptime)) => format!("REPLAY at {}", units::whole_seconds(uptime)),
+        Mode::Replay(None) => "REPLAY".to_owned(),
         Mode::Exited => "EXITED".to_owned(),
-        Mode::Killed => "KILLED".to_owned(),
+        Mode::Killed => "EXITED, killed".to_owned(),
+        Mode::Restarted => "RESTARTED".to_owned(),
         Mode::Unknown => "UNKNOWN".to_owned(),
         Mode::Incompatible => "INCOMPATIBLE".to_owned(),
         Mode::Denied => "DENIED".to_owned(),
@@ -53,7 +91,12 @@ fn mode_style(app: &App, mode: Mode) -> Style {
     match mode {
         Mode::Live => theme.good(),
         Mode::Quiet | Mode::Searching => theme.strong(),
-        Mode::Paused(_) | Mode::Stale(_) | Mode::Unknown | Mode::Exited => theme.warn(),
+        Mode::Paused(_)
+        | Mode::Replay(_)
+        | Mode::Stale(_)
+        | Mode::Unknown
+        | Mode::Restarted
+        | Mode::Exited => theme.warn(),
         Mode::Killed | Mode::Incompatible | Mode::Denied | Mode::Unreadable => theme.bad(),
     }
 }
@@ -70,12 +113,16 @@ pub(crate) fn unwinder_name(unwinder: UnwinderKind) -> &'static str {
 /// What is told of a target, the most important first: what does not fit is left out.
 fn facts(snapshot: &Snapshot, mode: Mode) -> Vec<String> {
     let mut facts = Vec::new();
-    // A held picture and a quiet one are not drawn anew, so a running clock would lie.
+    // A held picture and a quiet one are not drawn anew, so a running clock would lie; of the past the
+    // mode says it.
     if let (Some(uptime), false) = (
         snapshot.target.uptime_seconds,
-        matches!(mode, Mode::Quiet | Mode::Paused(_)),
+        matches!(mode, Mode::Quiet | Mode::Paused(_) | Mode::Replay(_)),
     ) {
-        let ended = matches!(mode, Mode::Exited | Mode::Killed | Mode::Unknown);
+        let ended = matches!(
+            mode,
+            Mode::Exited | Mode::Killed | Mode::Restarted | Mode::Unknown
+        );
         let word = if ended { "lived" } else { "up" };
         facts.push(format!("{word} {}", units::whole_seconds(uptime)));
     }
@@ -97,6 +144,10 @@ fn facts(snapshot: &Snapshot, mode: Mode) -> Vec<String> {
     ));
     facts.push(unwinder_name(snapshot.sampling.unwinder).to_owned());
     facts
+}
+
+fn picture_time(app: &App) -> f64 {
+    app.picture().map_or(0.0, |picture| picture.at_seconds)
 }
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
@@ -159,6 +210,31 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
                 &mut spans,
             );
         }
+        if let Some(successor) = &app.successor {
+            push(
+                format!(
+                    " as {}: {} follows it",
+                    successor.pid,
+                    app.keymap.label(Action::Restarted)
+                ),
+                theme.strong(),
+                &mut spans,
+            );
+        }
+        if let Some(base) = &app.base {
+            let since = picture_time(app) - base.at_seconds;
+            let change = base.change_of_all(&snapshot.live);
+            push(
+                format!(
+                    "  {} since the base, {} {}",
+                    figures::change(&change),
+                    units::whole_seconds(since.abs()),
+                    if since < 0.0 { "later" } else { "ago" }
+                ),
+                theme.strong(),
+                &mut spans,
+            );
+        }
         let mut separator = "  ";
         for fact in facts(snapshot, mode) {
             push(format!("{separator}{fact}"), theme.dim(), &mut spans);
@@ -170,24 +246,36 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
 
 pub(super) fn render_tabs(frame: &mut Frame, area: Rect, app: &App) {
     let theme = app.theme;
-    let active = match app.screen {
-        Screen::Picker => None,
-        Screen::Overview => Some(0),
-        Screen::Sites | Screen::Detail => Some(1),
-    };
-    let mut spans = vec![Span::raw(" ")];
-    if active.is_none() {
-        spans.push(Span::styled("Targets", theme.strong()));
-    } else {
-        for (index, name) in TABS.iter().enumerate() {
-            let (text, style) = if Some(index) == active {
-                // The brackets say it without colours and attributes.
-                (format!("[{name}]"), theme.selected())
-            } else {
-                (format!(" {name} "), theme.text())
-            };
-            spans.push(Span::styled(text, style));
-            spans.push(Span::raw(" "));
+    let active = app.tab();
+    if app.screen == Screen::Picker {
+        lines(frame, area, vec![Line::styled(" Targets", theme.strong())]);
+        return;
+    }
+    let mut spans = Vec::new();
+    for (index, name) in tab_texts(area.width).iter().enumerate() {
+        // The brackets say it without colours and attributes.
+        let (text, style) = if Some(index) == active {
+            (format!("[{name}]"), theme.selected())
+        } else {
+            (format!(" {name} "), theme.text())
+        };
+        spans.push(Span::styled(text, style));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    // What is beside the figures of the past may be of another moment.
+    if let Some(off) = app.parts_are_of()
+        && !matches!(
+            app.screen,
+            Screen::Overview | Screen::Sites | Screen::Detail
+        )
+    {
+        let note = format!(
+            "  as of {} {}",
+            units::whole_seconds(off.abs()),
+            if off < 0.0 { "before" } else { "after" }
+        );
+        if used + text::width(&note) <= usize::from(area.width) {
+            spans.push(Span::styled(note, theme.warn()));
         }
     }
     lines(frame, area, vec![Line::from(spans)]);

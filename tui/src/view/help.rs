@@ -8,8 +8,8 @@ use ratatui::{
 
 use super::{layout, lines, popup, text};
 use crate::{
-    app::App,
-    keys::{BINDINGS, Scope},
+    app::{App, COMMANDS},
+    keys::Scope,
 };
 
 const NOTES: [&str; 4] = [
@@ -21,7 +21,19 @@ const NOTES: [&str; 4] = [
     "A site is the first frame outside std, alloc and the allocator: function, file and line.",
 ];
 
-const SCOPES: [Scope; 4] = [Scope::Picker, Scope::Overview, Scope::Sites, Scope::Detail];
+/// Places that are named; menus are told by their own footers.
+const SCOPES: [Scope; 10] = [
+    Scope::Picker,
+    Scope::Overview,
+    Scope::Sites,
+    Scope::Flame,
+    Scope::Leaks,
+    Scope::Threads,
+    Scope::Shapes,
+    Scope::Jemalloc,
+    Scope::Alerts,
+    Scope::Detail,
+];
 
 fn area(body: Rect) -> Rect {
     let width = 96.min(body.width);
@@ -34,13 +46,15 @@ fn area(body: Rect) -> Rect {
 
 fn content(app: &App, width: usize) -> Vec<Line<'static>> {
     let theme = app.theme;
-    let label_width = BINDINGS
+    let rows = app.keymap.rows();
+    let label_width = rows
         .iter()
-        .map(|binding| text::width(binding.label))
+        .map(|row| text::width(&row.label))
         .max()
         .unwrap_or_default();
     let mut out = Vec::new();
-    for binding in BINDINGS {
+    for row in rows.iter().filter(|row| !row.keys.is_empty()) {
+        let binding = row.binding;
         let places: Vec<&str> = SCOPES
             .into_iter()
             .filter(|scope| binding.holds_in(*scope))
@@ -48,13 +62,15 @@ fn content(app: &App, width: usize) -> Vec<Line<'static>> {
             .collect();
         let place = if places.len() == SCOPES.len() || places.is_empty() {
             String::new()
+        } else if binding.holds_in_all_tabs() {
+            " (all tabs)".to_owned()
         } else {
             format!(" ({})", places.join(", "))
         };
         let sentence = format!("{}{place}", binding.help);
         let room = width.saturating_sub(label_width + 2);
         for (index, part) in text::wrap(&sentence, room).into_iter().enumerate() {
-            let label = if index == 0 { binding.label } else { "" };
+            let label = if index == 0 { row.label.as_str() } else { "" };
             out.push(Line::from(vec![
                 Span::styled(text::left(label, label_width), theme.key()),
                 Span::raw("  "),
@@ -63,9 +79,21 @@ fn content(app: &App, width: usize) -> Vec<Line<'static>> {
         }
     }
     out.push(Line::raw(""));
-    out.push(Line::raw(
-        "mouse: click a tab or a row, click it again to open it; wheel",
-    ));
+    let mouse = "mouse: click a tab, a title, a frame or a row, again to open it; wheel; on the chart a \
+                 click goes to that moment, dragging looks closer at a range";
+    out.extend(text::wrap(mouse, width).into_iter().map(Line::raw));
+    out.push(Line::raw(""));
+    out.push(Line::styled("commands, behind :", theme.strong()));
+    for (form, sentence) in COMMANDS {
+        let whole = format!(":{form}  {sentence}");
+        for (index, part) in text::wrap(&whole, width.saturating_sub(2))
+            .into_iter()
+            .enumerate()
+        {
+            let indent = if index == 0 { "" } else { "  " };
+            out.push(Line::raw(format!("{indent}{part}")));
+        }
+    }
     for note in NOTES {
         out.push(Line::raw(""));
         out.extend(text::wrap(note, width).into_iter().map(Line::raw));

@@ -2,8 +2,8 @@
 
 use ratatui::layout::{Position, Rect};
 
-use super::{MIN_HEIGHT, MIN_WIDTH, WIDE, footer, header, overview};
-use crate::app::{App, Screen};
+use super::{MIN_HEIGHT, MIN_WIDTH, WIDE, footer, header, overview, shapes, status};
+use crate::app::{App, PromptKind, Screen};
 
 /// No text is scrolled further than this many lines.
 pub const SCROLL_MAX: usize = 10_000;
@@ -19,6 +19,8 @@ pub struct Areas {
     pub tabs: Rect,
     /// What the screen shows.
     pub body: Rect,
+    /// A line that is typed, or something said; without height when there is neither.
+    pub status: Rect,
     /// Last lines: keys.
     pub footer: Rect,
 }
@@ -30,6 +32,7 @@ pub fn areas(app: &App) -> Areas {
     let keys = footer::height(app, whole.width);
     let head = whole.height.min(2);
     let footer_height = keys.min(whole.height - head);
+    let status_height = status::height(app).min(whole.height - head - footer_height);
     let line = |y: u16| Rect {
         y,
         height: whole.height.saturating_sub(y).min(1),
@@ -41,7 +44,12 @@ pub fn areas(app: &App) -> Areas {
         tabs: line(1),
         body: Rect {
             y: head,
-            height: whole.height - head - footer_height,
+            height: whole.height - head - footer_height - status_height,
+            ..whole
+        },
+        status: Rect {
+            y: whole.height - footer_height - status_height,
+            height: status_height,
             ..whole
         },
         footer: Rect {
@@ -74,7 +82,11 @@ pub struct SitesAreas {
 /// The parts of the Sites screen.
 #[must_use]
 pub fn sites(app: &App, body: Rect) -> SitesAreas {
-    let has_filter = app.sites.prompt.is_some() || !app.sites.filter.is_empty();
+    let is_typed = app
+        .prompt
+        .as_ref()
+        .is_some_and(|prompt| prompt.kind == PromptKind::Filter);
+    let has_filter = is_typed || !app.sites.filter.is_empty();
     let filter_height = u16::from(has_filter).min(body.height);
     let table_width = if is_wide(app) {
         // A third for the stack; its paths are wrapped.
@@ -116,6 +128,69 @@ pub fn sites(app: &App, body: Rect) -> SitesAreas {
     }
 }
 
+/// The parts of a screen with a list and a pane about what is selected in it.
+#[derive(Clone, Copy, Debug)]
+pub struct ListAreas {
+    /// Names of the columns.
+    pub columns: Rect,
+    /// The rows.
+    pub rows: Rect,
+    /// What is selected: to the right on a wide screen, below on a narrow one.
+    pub pane: Rect,
+}
+
+/// The parts of a screen with a list and a pane.
+#[must_use]
+pub fn list(app: &App, body: Rect) -> ListAreas {
+    let columns_height = body.height.min(1);
+    let rest = body.height - columns_height;
+    let columns = |width: u16| Rect {
+        height: columns_height,
+        width,
+        ..body
+    };
+    let top = body.y + columns_height;
+    if is_wide(app) {
+        let pane_width = (body.width * 9 / 20).max(54).min(body.width);
+        let gap = 2.min(pane_width);
+        let width = body.width - pane_width;
+        return ListAreas {
+            columns: columns(width),
+            rows: Rect {
+                y: top,
+                height: rest,
+                width,
+                ..body
+            },
+            pane: Rect {
+                x: body.x + width + gap,
+                width: pane_width - gap,
+                ..body
+            },
+        };
+    }
+    let rows_height = (rest * 2 / 5).max(2).min(rest);
+    ListAreas {
+        columns: columns(body.width),
+        rows: Rect {
+            y: top,
+            height: rows_height,
+            ..body
+        },
+        pane: Rect {
+            y: top + rows_height,
+            height: rest - rows_height,
+            ..body
+        },
+    }
+}
+
+/// Rows of such a list on a page.
+#[must_use]
+pub fn list_rows(app: &App) -> usize {
+    usize::from(list(app, areas(app).body).rows.height)
+}
+
 /// Rows of sites on a page.
 #[must_use]
 pub fn site_rows(app: &App) -> usize {
@@ -131,17 +206,21 @@ pub fn page_rows(app: &App) -> usize {
         // Its heading, and the path of the selected region.
         Screen::Picker => usize::from(body.height.saturating_sub(3)),
         Screen::Sites => site_rows(app),
-        Screen::Overview | Screen::Detail => usize::from(body.height),
+        Screen::Leaks | Screen::Threads | Screen::Alerts => list_rows(app),
+        Screen::Shapes => shapes::rows(app),
+        Screen::Overview | Screen::Detail | Screen::Flame | Screen::Jemalloc => {
+            usize::from(body.height)
+        }
     }
 }
 
 /// The tab under the mouse, counted from 0.
 #[must_use]
-pub fn tab_at(areas: &Areas, at: Position) -> Option<usize> {
+pub fn tab_at(app: &App, areas: &Areas, at: Position) -> Option<usize> {
     if !areas.tabs.contains(at) {
         return None;
     }
-    header::tab_columns()
+    header::tab_columns(app)
         .iter()
         .position(|columns| columns.contains(&at.x))
 }
@@ -166,7 +245,11 @@ pub fn row_at(app: &App, areas: &Areas, at: Position) -> Option<usize> {
         }
         Screen::Overview => (overview::plan(app, areas.body).site_rows, 0),
         Screen::Sites => (sites(app, areas.body).rows, app.sites.cursor.offset),
-        Screen::Detail => return None,
+        Screen::Leaks => (list(app, areas.body).rows, app.leaks.offset),
+        Screen::Threads => (list(app, areas.body).rows, app.threads.offset),
+        Screen::Alerts => (list(app, areas.body).rows, app.alerts.offset),
+        Screen::Shapes => (shapes::plan(app, areas.body).rows, app.shapes.offset),
+        Screen::Detail | Screen::Flame | Screen::Jemalloc => return None,
     };
     rows.contains(at)
         .then(|| offset + usize::from(at.y - rows.y))

@@ -2,27 +2,31 @@
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Position, Rect},
     style::Style,
     text::{Line, Span},
 };
 use riptide_reader::{
-    profile::{Memory, Site, Snapshot, TargetState},
+    leak::{Finding, Verdict},
+    profile::{Site, Snapshot, TargetState},
     symbolize::display_name,
 };
 
 use super::{
-    centered,
+    centered, chart,
     chart::LiveChart,
-    figures::{self, Figures},
-    layout, lines, rule, text,
+    figures::{self as written, Figures},
+    layout, lines, rule,
+    stack::place as place_of,
+    text,
 };
 use crate::{
-    app::{App, GROWING_MAX, Picture, Point, growing},
-    units::{self, Trend},
+    app::{App, GROWING_MAX, Picture, growing as beyond_error},
+    units,
 };
 
-const TREND_CELLS: usize = 16;
+mod figures;
+mod growing;
 
 /// Where the parts lie.
 #[derive(Clone, Copy, Debug)]
@@ -110,9 +114,9 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     lines(
         frame,
         plan.figures,
-        figure_lines(app, snapshot, plan.figures),
+        figures::figure_lines(app, snapshot, plan.figures),
     );
-    render_sites(frame, &plan, app, picture);
+    growing::render(frame, &plan, app, picture);
     let mut next = match &app.trouble {
         Some(trouble) => vec![
             Line::styled(trouble.message.clone(), theme.bad()),
@@ -155,8 +159,11 @@ fn render_chart(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
             theme.dim(),
         )],
     );
-    let points: Vec<Point> = picture.history.points().copied().collect();
-    if points.len() < 2 && snapshot.target.state != TargetState::Live {
+    let (start, end) = app.chart_range();
+    let points = app.history.points(start, end);
+    if app.history.span().is_none_or(|(first, last)| first >= last)
+        && snapshot.target.state != TargetState::Live
+    {
         centered(
             frame,
             plan.chart,
@@ -167,372 +174,74 @@ fn render_chart(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
         );
         return;
     }
+    let (from, to) = ends(app, start, end);
     frame.render_widget(
         LiveChart {
             points: &points,
-            end: if snapshot.target.state == TargetState::Live {
-                "now"
-            } else {
-                "end"
-            },
-            line: theme.line(),
-            band: theme.band(),
-            dim: theme.dim(),
+            start,
+            end,
+            labels: (&from, &to),
+            cursor: app.travel.at_seconds(),
+            base: app.base.as_ref().map(|base| base.at_seconds),
+            marked: app.travel_marked,
+            theme,
         },
         plan.chart,
     );
 }
 
-/// A row of the right-hand side; those of low rank give way when there is no room.
-struct Figure {
-    rank: u8,
-    line: Line<'static>,
-}
-
-fn figure(rank: u8, name: &str, value: String, note: &str, style: Style, dim: Style) -> Figure {
-    let mut spans = vec![
-        Span::styled(text::left(name, 10), dim),
-        Span::styled(value, style),
-    ];
-    if !note.is_empty() {
-        spans.push(Span::styled(format!("  {note}"), dim));
+/// Words for both ends of the time shown.
+fn ends(app: &App, start: f64, end: f64) -> (String, String) {
+    if app.recording.is_some() {
+        let at = |seconds: f64| units::whole_seconds(seconds.max(0.0));
+        return (at(start), at(end));
     }
-    Figure {
-        rank,
-        line: Line::from(spans),
-    }
+    let is_held = app.is_paused() && app.travel.picture().is_none();
+    let last = match app.history.span() {
+        Some((_, last)) if !is_held => last,
+        _ => end,
+    };
+    let ago = |at: f64| format!("-{}", chart::span(last - at));
+    let is_live = app
+        .snapshot()
+        .is_some_and(|snapshot| snapshot.target.state == TargetState::Live);
+    let now = match (last - end < 1.0, is_live) {
+        (true, true) if is_held => "held".to_owned(),
+        (true, true) => "now".to_owned(),
+        (true, false) => "end".to_owned(),
+        (false, _) => ago(end),
+    };
+    (ago(start), now)
 }
 
-fn figure_lines(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Line<'static>> {
-    let theme = app.theme;
-    let wide = layout::is_wide(app);
-    let (plain, dim) = (theme.text(), theme.dim());
-    let memory = &snapshot.memory;
-    let size = |value: Option<u64>| figures::or_dash(value.map(|v| v as f64), units::bytes);
-    let note = |text: String| if wide { text } else { String::new() };
-    let mut rows = vec![
-        Figure {
-            rank: 4,
-            line: rule("memory", area.width, theme.strong(), dim),
-        },
-        figure(
-            0,
-            "live",
-            Figures::of(snapshot).live_bytes(&snapshot.live.bytes),
-            "",
-            theme.strong(),
-            dim,
-        ),
-        figure(
-            2,
-            "allocated",
-            size(memory.allocated),
-            &note(allocated_note(memory)),
-            plain,
-            dim,
-        ),
-        figure(
-            5,
-            "active",
-            size(memory.active),
-            &note(step_note(memory.allocated, memory.active, "free in slabs")),
-            plain,
-            dim,
-        ),
-        figure(
-            3,
-            "resident",
-            size(memory.resident),
-            &note(step_note(memory.active, memory.resident, "dirty, metadata")),
-            plain,
-            dim,
-        ),
-        figure(
-            7,
-            "retained",
-            size(memory.retained),
-            &note("address space only".to_owned()),
-            plain,
-            dim,
-        ),
-        figure(
-            0,
-            "rss",
-            size(memory.rss),
-            &note(step_note(memory.resident, memory.rss, "not jemalloc")),
-            theme.strong(),
-            dim,
-        ),
-    ];
-    rows.extend(cgroup_rows(app, snapshot));
-    let rates = &snapshot.rates;
-    rows.push(Figure {
-        rank: 6,
-        line: rule("rates", area.width, theme.strong(), dim),
-    });
-    rows.push(figure(
-        5,
-        "allocates",
-        match (
-            rates.allocated_bytes_per_second,
-            rates.allocations_per_second,
-        ) {
-            (Some(bytes), Some(count)) => {
-                format!("{}/s  {}/s", units::bytes(bytes), units::count(count))
-            }
-            _ => "-".to_owned(),
-        },
-        "",
-        plain,
-        dim,
-    ));
-    let growth = rates.growth_bytes_per_second;
-    let style = match figures::direction(growth.as_ref()) {
-        "▲" => theme.bad(),
-        "▼" => theme.good(),
-        _ => plain,
-    };
-    rows.push(figure(
-        1,
-        "growth",
-        figures::growth(growth.as_ref()),
-        "",
-        style,
-        dim,
-    ));
-    if wide {
-        rows.extend(wide_rows(app, snapshot, area));
-    }
-    fit(rows, usize::from(area.height))
+/// The moment under a column of the chart.
+#[must_use]
+pub fn moment_at_column(app: &App, body: Rect, column: u16) -> Option<f64> {
+    app.picture()?;
+    let plot = chart::plot(plan(app, body).chart)?;
+    let (start, end) = app.chart_range();
+    let column = column.clamp(plot.x, plot.right().saturating_sub(1)) - plot.x;
+    let share = f64::from(column) / f64::from(plot.width.saturating_sub(1).max(1));
+    Some(start + share * (end - start))
 }
 
-/// Leaves out the rows of the highest ranks until the rest fits.
-fn fit(mut rows: Vec<Figure>, height: usize) -> Vec<Line<'static>> {
-    while rows.len() > height {
-        let Some(last) = rows
-            .iter()
-            .enumerate()
-            .max_by_key(|(_, row)| row.rank)
-            .map(|(index, _)| index)
-        else {
-            break;
-        };
-        rows.remove(last);
-    }
-    rows.into_iter().map(|row| row.line).collect()
-}
-
-fn step_note(from: Option<u64>, to: Option<u64>, what: &str) -> String {
-    match (from, to) {
-        (Some(from), Some(to)) if to >= from => {
-            format!("+{} {what}", units::bytes((to - from) as f64))
-        }
-        (Some(from), Some(to)) => format!("-{}", units::bytes((from - to) as f64)),
-        _ => String::new(),
-    }
-}
-
-fn allocated_note(memory: &Memory) -> String {
-    memory
-        .rounding
-        .map(|rounding| format!("+{} rounding", units::bytes(rounding.estimate)))
-        .unwrap_or_default()
-}
-
-fn cgroup_rows(app: &App, snapshot: &Snapshot) -> Vec<Figure> {
-    let theme = app.theme;
-    let memory = &snapshot.memory;
-    let Some(usage) = memory.cgroup_usage else {
-        return Vec::new();
-    };
-    let Some(limit) = memory.cgroup_limit else {
-        return vec![figure(
-            4,
-            "cgroup",
-            units::bytes(usage as f64),
-            "no limit",
-            theme.text(),
-            theme.dim(),
-        )];
-    };
-    let mut rows = vec![figure(
-        4,
-        "cgroup",
-        format!(
-            "{} of {}",
-            units::bytes(usage as f64),
-            units::bytes(limit as f64)
-        ),
-        &units::percent(usage as f64, limit as f64),
-        if usage as f64 > 0.9 * limit as f64 {
-            theme.bad()
-        } else {
-            theme.text()
-        },
-        theme.dim(),
-    )];
-    if let Some(growth) = snapshot.rates.growth_bytes_per_second
-        && units::trend(Some(&growth)) == Trend::Grows
-        && limit > usage
-    {
-        let room = (limit - usage) as f64;
-        rows.push(figure(
-            3,
-            "full in",
-            format!(
-                "{} to {}",
-                units::duration(room / growth.high),
-                units::duration(room / growth.low)
-            ),
-            "",
-            theme.bad(),
-            theme.dim(),
-        ));
-    }
-    rows
-}
-
-/// What has its place only on a wide screen.
-fn wide_rows(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Figure> {
-    let theme = app.theme;
-    let (plain, dim) = (theme.text(), theme.dim());
-    let room = usize::from(area.width.saturating_sub(10));
-    let mut rows = vec![Figure {
-        rank: 8,
-        line: rule("target", area.width, theme.strong(), dim),
-    }];
-    let mut add = |rank, name: &str, value: String| {
-        rows.push(figure(
-            rank,
-            name,
-            text::keep_end(&value, room),
-            "",
-            plain,
-            dim,
-        ));
-    };
-    if let Some(executable) = &snapshot.target.executable {
-        add(8, "program", executable.display().to_string());
-    }
-    add(9, "region", snapshot.target.region.display().to_string());
-    add(
-        8,
-        "sampling",
-        format!(
-            "{} samples, 1 per {}",
-            units::count(snapshot.sampling.samples as f64),
-            units::bytes(snapshot.sampling.interval_bytes as f64)
-        ),
-    );
-    let loss = &snapshot.loss;
-    add(
-        8,
-        "lost",
-        format!(
-            "{} overwritten, {} dropped, {} torn",
-            loss.overwritten, loss.dropped, loss.torn
-        ),
-    );
-    add(
-        8,
-        "",
-        format!("{} blocks without a record", loss.unrecorded_blocks),
-    );
-    rows
-}
-
-fn render_sites(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
-    let theme = app.theme;
-    let snapshot = &*picture.snapshot;
-    let growth_is_known = snapshot
-        .sites
-        .iter()
-        .any(|site| site.growth_bytes_per_second.is_some());
-    let title = if growth_is_known {
-        "growing sites"
-    } else {
-        "largest sites"
-    };
-    lines(
-        frame,
-        plan.sites_title,
-        vec![rule(
-            title,
-            plan.sites_title.width,
-            theme.strong(),
-            theme.dim(),
-        )],
-    );
-    let shown: Vec<&Site> = app
-        .overview_sites()
-        .into_iter()
-        .take(usize::from(plan.site_rows.height))
-        .collect();
-    let figures = Figures::of(snapshot);
-    let cells: Vec<[String; 2]> = shown
-        .iter()
-        .map(|site| {
-            [
-                figures::growth(site.growth_bytes_per_second.as_ref()),
-                figures.live_bytes(&site.live_bytes),
-            ]
-        })
-        .collect();
-    let column = |index: usize| {
-        cells
-            .iter()
-            .filter_map(|row| row.get(index))
-            .map(|cell| text::width(cell))
-            .max()
-            .unwrap_or_default()
-    };
-    let (growth_width, live_width) = (column(0), column(1));
-    let total = usize::from(plan.site_rows.width);
-    let fixed = 2 + growth_width + 2 + live_width + 2;
-    let trend_cells = if total >= fixed + TREND_CELLS + 2 + 20 {
-        TREND_CELLS
-    } else {
-        0
-    };
-    let room = total.saturating_sub(fixed + trend_cells + 2 * usize::from(trend_cells > 0));
-    let rows = shown
-        .iter()
-        .zip(&cells)
-        .enumerate()
-        .map(|(index, (site, row))| {
-            let [growth, live] = row;
-            let direction = figures::direction(site.growth_bytes_per_second.as_ref());
-            let trend = if trend_cells > 0 {
-                let values: Vec<f64> = picture.history.trend(site).collect();
-                format!("{}  ", text::sparkline(&values, trend_cells))
-            } else {
-                String::new()
-            };
-            let name = text::keep_end(&display_name(&site.function), room);
-            let line = format!(
-                "{direction} {}  {}  {trend}{name}",
-                text::right(growth, growth_width),
-                text::right(live, live_width),
-            );
-            let style = if index == app.overview.selected {
-                theme.selected()
-            } else if direction == "▲" {
-                theme.bad()
-            } else {
-                theme.text()
-            };
-            Line::styled(text::left(&line, total), style)
-        });
-    lines(frame, plan.site_rows, rows.collect());
+/// The moment under the mouse, when it is over the chart.
+#[must_use]
+pub fn moment_at(app: &App, body: Rect, at: Position) -> Option<f64> {
+    let plot = chart::plot(plan(app, body).chart)?;
+    plot.contains(at)
+        .then(|| moment_at_column(app, body, at.x))?
 }
 
 /// `file:line` of a site.
-pub(super) fn place(site: &Site) -> Option<String> {
-    let file = site.file.as_ref()?;
-    Some(match site.line {
-        Some(line) => format!("{file}:{line}"),
-        None => file.clone(),
-    })
+pub(crate) fn place(site: &Site) -> Option<String> {
+    place_of(site.file.as_ref(), site.line)
+}
+
+/// The worst leak, if one was found.
+fn leak(app: &App) -> Option<&Finding> {
+    let worst = app.findings().first().copied()?;
+    (worst.verdict == Verdict::Leak).then_some(worst)
 }
 
 fn next_lines(app: &App, snapshot: &Snapshot, width: u16) -> Vec<Line<'static>> {
@@ -545,10 +254,28 @@ fn next_lines(app: &App, snapshot: &Snapshot, width: u16) -> Vec<Line<'static>> 
         ])
     };
     let indented = |text: String| Line::from(format!("      {text}"));
-    if let Some(site) = growing(&snapshot.sites).first() {
+    if let Some(finding) = leak(app) {
+        let rest = format!(
+            " leaks {} ({:.0}% sure)",
+            written::growth(finding.growth_bytes_per_second.as_ref()),
+            finding.confidence * 100.0
+        );
+        let name = text::keep_end(
+            &display_name(&finding.function),
+            room.saturating_sub(text::width(&rest)),
+        );
+        let place = place_of(finding.file.as_ref(), finding.line);
+        let place = place.unwrap_or_else(|| "all its sites together".to_owned());
+        let second = format!("{place}; 4 shows the evidence");
+        return vec![
+            next(format!("{name}{rest}"), theme.strong()),
+            indented(text::keep_end(&second, room)),
+        ];
+    }
+    if let Some(site) = beyond_error(&snapshot.sites).first() {
         let rest = format!(
             " grows {}; enter shows it",
-            figures::growth(site.growth_bytes_per_second.as_ref())
+            written::growth(site.growth_bytes_per_second.as_ref())
         );
         let name = text::keep_end(
             &display_name(&site.function),

@@ -2,7 +2,7 @@
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Position, Rect},
     style::Style,
     text::{Line, Span},
 };
@@ -14,76 +14,87 @@ use riptide_reader::{
 use super::{
     centered, detail,
     figures::{self, Figures},
-    layout, lines, text,
+    layout, lines, status, text, waiting,
 };
 use crate::{
-    app::{App, SortBy},
+    app::{App, Column, PromptKind, SortBy},
+    look::Grouping,
     units,
 };
 
 /// Narrowest column of names; optional columns give way to it.
 const NAME_MIN: usize = 30;
 
-/// The columns behind the name, the most important first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
-    Live,
-    Share,
-    Growth,
-    Objects,
-    Alloc,
-    Age,
+fn cell(column: Column, app: &App, site: &Site, snapshot: &Snapshot) -> String {
+    let figures = Figures::of(snapshot);
+    match column {
+        Column::Live => figures.live_bytes(&site.live_bytes),
+        Column::Share => units::percent(site.live_bytes.estimate, snapshot.live.bytes.estimate),
+        Column::Change => {
+            let base = app.base.as_ref();
+            let change = base.and_then(|base| base.change(app.sites.grouping, site));
+            change.map_or_else(|| "-".to_owned(), |change| figures::change(&change))
+        }
+        Column::Growth => figures::growth(site.growth_bytes_per_second.as_ref()),
+        Column::Verdict => app.finding_of(site).map_or_else(
+            || "-".to_owned(),
+            |finding| finding.verdict.word().to_owned(),
+        ),
+        Column::Objects => figures.live_objects(&site.live_objects),
+        Column::Alloc => figures::or_dash(site.allocations_per_second, units::count),
+        Column::Age => figures::or_dash(site.median_age_seconds, units::duration),
+    }
 }
 
-/// Live bytes are always shown; the others can be scrolled through.
-const OPTIONAL: [Column; 5] = [
-    Column::Share,
-    Column::Growth,
-    Column::Objects,
-    Column::Alloc,
-    Column::Age,
-];
+/// The optional columns that there are now.
+fn optional(app: &App) -> Vec<Column> {
+    Column::OPTIONAL
+        .into_iter()
+        .filter(|column| match column {
+            // Without a base there is nothing to compare with; verdicts are on sites.
+            Column::Change => app.base.is_some(),
+            Column::Verdict => app.sites.grouping == Grouping::Site,
+            _ => true,
+        })
+        .filter(|column| !app.sites.hidden.contains(column))
+        .collect()
+}
 
-/// How many columns can be scrolled through.
+/// The order of the column whose title is under the mouse.
 #[must_use]
-pub fn optional_columns() -> usize {
-    OPTIONAL.len()
+pub fn order_at(app: &App, body: Rect, at: Position) -> Option<SortBy> {
+    let areas = layout::sites(app, body);
+    if !areas.columns.contains(at) {
+        return None;
+    }
+    let snapshot = app.snapshot()?;
+    let shown = shown(app, areas.rows.height);
+    let table = table(usize::from(areas.rows.width), &shown, snapshot, app);
+    let mut from = 2 + table.name_width;
+    let column = usize::from(at.x - areas.columns.x);
+    if column < from {
+        return Some(SortBy::Function);
+    }
+    for (of, cells) in &table.columns {
+        let to = from + 2 + cells;
+        if (from..to).contains(&column) {
+            return of.order();
+        }
+        from = to;
+    }
+    None
 }
 
-impl Column {
-    fn title(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Share => "%",
-            Self::Growth => "growth",
-            Self::Objects => "objects",
-            Self::Alloc => "allocs/s",
-            Self::Age => "age",
-        }
-    }
-
-    fn order(self) -> Option<SortBy> {
-        match self {
-            Self::Live => Some(SortBy::Live),
-            Self::Share => None,
-            Self::Growth => Some(SortBy::Growth),
-            Self::Objects => Some(SortBy::Objects),
-            Self::Alloc => Some(SortBy::Alloc),
-            Self::Age => Some(SortBy::Age),
-        }
-    }
-
-    fn cell(self, site: &Site, snapshot: &Snapshot) -> String {
-        let figures = Figures::of(snapshot);
-        match self {
-            Self::Live => figures.live_bytes(&site.live_bytes),
-            Self::Share => units::percent(site.live_bytes.estimate, snapshot.live.bytes.estimate),
-            Self::Growth => figures::growth(site.growth_bytes_per_second.as_ref()),
-            Self::Objects => figures.live_objects(&site.live_objects),
-            Self::Alloc => figures::or_dash(site.allocations_per_second, units::count),
-            Self::Age => figures::or_dash(site.median_age_seconds, units::duration),
-        }
-    }
+/// The rows on this page.
+fn shown(app: &App, height: u16) -> Vec<&Site> {
+    let sites = app.grouped();
+    app.sites
+        .rows
+        .iter()
+        .skip(app.sites.cursor.offset)
+        .take(usize::from(height))
+        .filter_map(|index| sites.get(*index))
+        .collect()
 }
 
 struct Table {
@@ -92,16 +103,18 @@ struct Table {
 }
 
 /// Decides which columns fit beside the name: a figure is shown whole or not at all.
-fn table(width: usize, rows: &[&Site], snapshot: &Snapshot, first_column: usize) -> Table {
+fn table(width: usize, rows: &[&Site], snapshot: &Snapshot, app: &App) -> Table {
     let mut room = width.saturating_sub(NAME_MIN + 2);
     let mut columns = Vec::new();
-    let wanted = std::iter::once(Column::Live).chain(OPTIONAL.into_iter().skip(first_column));
+    let optional = optional(app);
+    let first = app.sites.first_column.min(optional.len().saturating_sub(1));
+    let wanted = std::iter::once(Column::Live).chain(optional.into_iter().skip(first));
     for column in wanted {
         // The title carries the mark of the order.
         let title = column.title().len() + 1;
         let cells = rows
             .iter()
-            .map(|site| text::width(&column.cell(site, snapshot)))
+            .map(|site| text::width(&cell(column, app, site, snapshot)))
             .max()
             .unwrap_or_default()
             .max(title);
@@ -121,34 +134,21 @@ fn table(width: usize, rows: &[&Site], snapshot: &Snapshot, first_column: usize)
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     let theme = app.theme;
     let Some(snapshot) = app.snapshot() else {
-        let message = app
-            .trouble
-            .as_ref()
-            .map_or("reading the target", |trouble| trouble.message.as_str());
-        centered(
-            frame,
-            area,
-            vec![Line::styled(message.to_owned(), theme.dim())],
-        );
+        waiting(frame, area, app);
         return;
     };
     let areas = layout::sites(app, area);
-    render_filter(frame, areas.filter, app, snapshot);
+    render_filter(frame, areas.filter, app);
     let offset = app.sites.cursor.offset;
-    let shown: Vec<&Site> = app
-        .sites
-        .rows
-        .iter()
-        .skip(offset)
-        .take(usize::from(areas.rows.height))
-        .filter_map(|index| snapshot.sites.get(*index))
-        .collect();
+    let shown = shown(app, areas.rows.height);
     let width = usize::from(areas.rows.width);
-    let table = table(width, &shown, snapshot, app.sites.first_column);
-    lines(frame, areas.columns, vec![titles(app, &table, snapshot)]);
+    let table = table(width, &shown, snapshot, app);
+    lines(frame, areas.columns, vec![titles(app, &table)]);
     if shown.is_empty() {
         let text = if snapshot.sites.is_empty() {
             "no sampled blocks are live"
+        } else if app.grouped().is_empty() {
+            "reading the target"
         } else {
             "no site passes the filter"
         };
@@ -166,7 +166,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     }
 }
 
-fn titles(app: &App, table: &Table, snapshot: &Snapshot) -> Line<'static> {
+fn titles(app: &App, table: &Table) -> Line<'static> {
     let theme = app.theme;
     // Figures run from large to small by nature, names from A to Z.
     let mark = |order: Option<SortBy>| {
@@ -186,13 +186,18 @@ fn titles(app: &App, table: &Table, snapshot: &Snapshot) -> Line<'static> {
         }
     };
     let name_order = Some(SortBy::Function);
+    let all = app.grouped().len();
     let name = format!(
-        "function {}/{}{}",
+        "{} {}/{}{}",
+        match app.sites.grouping {
+            Grouping::Site | Grouping::Function => "function",
+            other => other.name(),
+        },
         app.sites.rows.len().min(app.sites.cursor.selected + 1),
-        if app.sites.rows.len() == snapshot.sites.len() {
-            snapshot.sites.len().to_string()
+        if app.sites.rows.len() == all {
+            all.to_string()
         } else {
-            format!("{} of {}", app.sites.rows.len(), snapshot.sites.len())
+            format!("{} of {all}", app.sites.rows.len())
         },
         mark(name_order)
     );
@@ -244,58 +249,35 @@ fn row(
             base
         };
         spans.push(Span::styled(
-            format!("  {}", text::right(&column.cell(site, snapshot), *cells)),
+            format!(
+                "  {}",
+                text::right(&cell(*column, app, site, snapshot), *cells)
+            ),
             style,
         ));
     }
     Line::from(spans)
 }
 
-fn render_filter(frame: &mut Frame, area: Rect, app: &App, snapshot: &Snapshot) {
+fn render_filter(frame: &mut Frame, area: Rect, app: &App) {
     let theme = app.theme;
-    let line = match &app.sites.prompt {
+    let count = format!("  {} of {}", app.sites.rows.len(), app.grouped().len());
+    let typed = app
+        .prompt
+        .as_ref()
+        .filter(|prompt| prompt.kind == PromptKind::Filter);
+    let line = match typed {
         Some(prompt) => {
-            let label = "filter: ";
-            let (before, rest): (String, String) = {
-                let letters: Vec<char> = prompt.text.chars().collect();
-                let at = prompt.cursor.min(letters.len());
-                let (before, rest) = letters.split_at(at);
-                (before.iter().collect(), rest.iter().collect())
+            let tail = match &prompt.error {
+                Some(error) => Span::styled(format!("  {error}"), theme.bad()),
+                None => Span::styled(count, theme.dim()),
             };
-            let room = usize::from(area.width).saturating_sub(text::width(label) + 1);
-            let before = text::keep_end(&before, room);
-            let mut letters = rest.chars();
-            let under = letters.next().unwrap_or(' ').to_string();
-            let mut spans = vec![
-                Span::styled(label, theme.key()),
-                Span::raw(before),
-                Span::styled(under, theme.selected()),
-                Span::raw(letters.collect::<String>()),
-            ];
-            match &prompt.error {
-                Some(error) => spans.push(Span::styled(format!("  {error}"), theme.bad())),
-                None => spans.push(Span::styled(
-                    format!(
-                        "  {} of {} sites",
-                        app.sites.rows.len(),
-                        snapshot.sites.len()
-                    ),
-                    theme.dim(),
-                )),
-            }
-            Line::from(spans)
+            status::typed(app, prompt, "filter: ", tail, area.width)
         }
         None => Line::from(vec![
             Span::styled("filter: ", theme.key()),
             Span::raw(app.sites.filter_text.clone()),
-            Span::styled(
-                format!(
-                    "  {} of {} sites; esc shows all",
-                    app.sites.rows.len(),
-                    snapshot.sites.len()
-                ),
-                theme.dim(),
-            ),
+            Span::styled(format!("{count}; esc shows all"), theme.dim()),
         ]),
     };
     lines(frame, area, vec![line]);

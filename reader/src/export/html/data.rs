@@ -52,7 +52,9 @@ impl Data {
         let stacks = capture
             .stacks
             .iter()
-            .map(|stack| {
+            .enumerate()
+            .map(|(place, stack)| {
+                let growth = capture.growth.get(place);
                 let path = stack.frames.iter().map(|frame| {
                     if let Some(place) = places.get(frame) {
                         return *place;
@@ -74,9 +76,7 @@ impl Data {
                     Metric::LiveObjects.of(stack),
                     Metric::AllocatedBytes.of(stack),
                     Metric::AllocatedObjects.of(stack),
-                    stack
-                        .growth_bytes_per_second
-                        .map(|growth| growth.round() as i64),
+                    growth.map(|growth| growth.round() as i64),
                 )
             })
             .collect();
