@@ -7,6 +7,7 @@
 //! | `speedscope`, `firefox` | the viewers of these names |
 //! | `jeprof` | jeprof and google-pprof: the text form of a heap profile |
 //! | `json` | all that riptide knows of the moment |
+//! | `html` | a report for people, in one file |
 //!
 //! **Invariants.** Every format is made of the same [`Capture`], so their sums agree with each other
 //! and with `top`. Frames that were inlined are frames. Interval and errors are carried where the
@@ -17,13 +18,16 @@ use std::io::{self, Write};
 use riptide_region::module_table::Module;
 
 use crate::{
-    profile::{Snapshot, StackProfile},
+    leak::Finding,
+    profile::{History, Point, Snapshot, StackProfile},
+    recording::Replay,
     session::Session,
 };
 
 mod firefox;
 mod flamegraph;
 mod folded;
+mod html;
 mod jeprof;
 mod json;
 mod pprof;
@@ -46,11 +50,13 @@ pub enum Format {
     Jeprof,
     /// Everything, in riptide's own JSON.
     Json,
+    /// A report in one file, for a browser.
+    Html,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pprof,
         Self::Folded,
         Self::Flamegraph,
@@ -58,6 +64,7 @@ impl Format {
         Self::Firefox,
         Self::Jeprof,
         Self::Json,
+        Self::Html,
     ];
 
     /// As it is called on the command line and in URLs.
@@ -71,6 +78,7 @@ impl Format {
             Self::Firefox => "firefox",
             Self::Jeprof => "jeprof",
             Self::Json => "json",
+            Self::Html => "html",
         }
     }
 
@@ -88,6 +96,7 @@ impl Format {
             Self::Folded | Self::Jeprof => "text/plain; charset=utf-8",
             Self::Flamegraph => "image/svg+xml",
             Self::Speedscope | Self::Firefox | Self::Json => "application/json",
+            Self::Html => "text/html; charset=utf-8",
         }
     }
 
@@ -102,6 +111,7 @@ impl Format {
             Self::Firefox => "firefox.json",
             Self::Jeprof => "heap",
             Self::Json => "json",
+            Self::Html => "html",
         }
     }
 }
@@ -192,6 +202,14 @@ pub struct Capture {
     pub unix_ns: i64,
     /// Nanoseconds that the target had lived by then.
     pub lived_ns: i64,
+    /// Verdicts.
+    pub findings: Vec<Finding>,
+    /// Seconds that growth covers.
+    pub watched_seconds: f64,
+    /// Bytes a second by which each of the stacks grew in that time; empty before it is known.
+    pub growth: Vec<f64>,
+    /// The past, oldest first, as far as it is known.
+    pub history: Vec<Point>,
 }
 
 impl Capture {
@@ -221,6 +239,26 @@ impl Capture {
             snapshot,
             unix_ns,
             lived_ns,
+            findings: session.findings(),
+            watched_seconds: session.watched_seconds(),
+            growth: session.stack_growth(),
+            history: whole(session.model().history()),
+        }
+    }
+
+    /// Captures the moment of a recording.
+    pub fn of_replay(replay: &mut Replay) -> Self {
+        let snapshot = replay.snapshot();
+        Self {
+            stacks: replay.stacks(),
+            modules: replay.modules().to_vec(),
+            unix_ns: replay.unix_ns(),
+            lived_ns: (snapshot.target.uptime_seconds.unwrap_or(0.0) * 1e9) as i64,
+            snapshot,
+            findings: replay.findings(),
+            watched_seconds: replay.watched_seconds(),
+            growth: replay.stack_growth(),
+            history: whole(replay.model().history()),
         }
     }
 
@@ -237,6 +275,7 @@ impl Capture {
             Format::Firefox => firefox::write(self, metric, out),
             Format::Jeprof => jeprof::write(self, out),
             Format::Json => json::write(self, out),
+            Format::Html => html::write(self, metric, out),
         }
     }
 
@@ -282,6 +321,28 @@ impl Capture {
             .iter()
             .map(move |stack| (stack, metric.of(stack)))
             .filter(|(_, value)| *value > 0)
+    }
+}
+
+/// All that is known, at the finest resolution that reaches back to its beginning.
+fn whole(history: &History) -> Vec<Point> {
+    let all = history.last(u64::MAX);
+    let ends = all.first().zip(all.last());
+    let span_ns = ends.map_or(0, |(first, last)| last.time_ns - first.time_ns);
+    // Of the coarsest step the last point stands for it: the first moment may lie a step before.
+    history.last(span_ns / 1_000_000_000 + 60)
+}
+
+/// A name for one line of text: nothing in it steers a terminal or turns the direction of writing.
+fn plain(name: &str) -> String {
+    name.chars().map(plain_letter).collect()
+}
+
+fn plain_letter(letter: char) -> char {
+    match letter {
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter => letter,
     }
 }
 

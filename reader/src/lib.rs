@@ -16,6 +16,7 @@
 //! | [`size_class`] | jemalloc's size classes |
 //! | [`recording`] | a target's past in one file, and back into the model |
 //! | [`post_mortem`] | why a target died, as far as the kernel tells; removes what the dead left |
+//! | [`testing`] | lets a test assert that a block of code leaks nothing |
 //! | [`control`] | asks a running process for another interval |
 //! | [`clock`], [`error`], [`self_stats`] | time, what can go wrong, what the reader itself uses |
 //!
@@ -55,6 +56,7 @@ pub mod self_stats;
 pub mod session;
 pub mod size_class;
 pub mod symbolize;
+pub mod testing;
 pub mod waterfall;
 
 pub use error::ReaderError;

@@ -23,6 +23,7 @@ mod diff;
 mod doctor;
 mod error;
 mod export;
+mod gate;
 mod gen_config;
 mod leaks;
 mod list;

@@ -70,6 +70,10 @@ fn capture() -> Capture {
         modules: vec![module],
         unix_ns: 1_700_000_000_000_000_000,
         lived_ns: 5_000_000_000,
+        findings: Vec::new(),
+        watched_seconds: 5.0,
+        growth: vec![10.0, -2.5, 0.0],
+        history: Vec::new(),
     }
 }
 
@@ -178,5 +182,43 @@ fn pprof_is_gzipped_and_names_what_tools_look_for() {
             .windows(part.len())
             .any(|window| window == part.as_bytes());
         assert!(found, "no {part}");
+    }
+}
+
+/// Whatever the target and its functions are called, they stay text: two elements of script, and no
+/// other way to run one.
+#[test]
+fn the_report_holds_hostile_names_as_text() {
+    let hostile = "</script><script>pwned=1</script><!--<img src=x onerror=pwned=1>";
+    let mut capture = capture();
+    capture.snapshot.target.name = hostile.to_owned();
+    capture.stacks.push(stack(
+        &[frame(hostile, false), frame("Vec<T>::push", false)],
+        &[0x6001],
+        [1.0, 1.0, 1.0, 1.0],
+    ));
+    let mut bytes = Vec::new();
+    capture
+        .write(Format::Html, Metric::LiveBytes, &mut bytes)
+        .unwrap();
+    let page = String::from_utf8(bytes).unwrap();
+    assert_eq!(page.matches("<script").count(), 2, "{page}");
+    assert_eq!(page.matches("</script").count(), 2, "{page}");
+    assert_eq!(page.matches("<!--").count(), 0, "{page}");
+    assert!(
+        page.contains("&lt;/script&gt;&lt;script&gt;pwned"),
+        "{page}"
+    );
+    let heads = page.split("<body>").next().unwrap();
+    assert!(!heads.contains("<img"), "{heads}");
+    // Names are there to be found as they are.
+    assert!(
+        page.contains("\"Vec<T>::push\"") && page.contains("\"remember\""),
+        "{page}"
+    );
+    for origin in ["http:", "https:", "src=", "href="] {
+        let own = page.replace("src=x onerror", "");
+        let own = own.replace("http://www.w3.org/2000/svg", "");
+        assert!(!own.contains(origin), "{origin}");
     }
 }

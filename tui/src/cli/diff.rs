@@ -117,6 +117,15 @@ fn moment(spec: &str) -> Result<Moment, CliError> {
         return Ok(Moment::of(spec, &replay.snapshot()));
     }
     if let Some(document) = snapshot_file(spec)? {
+        let version = document.get("schema_version").and_then(Value::as_u64);
+        if let Some(version) = version.filter(|version| *version > u64::from(SCHEMA_VERSION)) {
+            return Err(CliError::Newer {
+                message: format!(
+                    "{spec} is a snapshot of version {version} (this riptide knows {SCHEMA_VERSION})"
+                ),
+                hint: "use the riptide of the release that wrote it".to_owned(),
+            });
+        }
         return Moment::parse(spec, &document).ok_or_else(|| CliError::Usage {
             message: format!("{spec} is JSON, but no snapshot of riptide"),
             hint: "make one: riptide export TARGET --format json -o FILE".to_owned(),

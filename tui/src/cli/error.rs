@@ -19,6 +19,14 @@ pub enum CliError {
         /// What to try.
         hint: String,
     },
+    /// A file is of a later version.
+    #[error("{message}")]
+    Newer {
+        /// What is of which version.
+        message: String,
+        /// What to try.
+        hint: String,
+    },
     /// The configuration has problems; each is a line.
     #[error("the configuration cannot be used\n{0}")]
     Config(#[from] crate::config::Problems),
@@ -73,6 +81,7 @@ impl CliError {
             Self::Reader(error) => error.exit_code(),
             Self::Usage { .. } | Self::Config(_) => 2,
             Self::Gone { .. } => 3,
+            Self::Newer { .. } => 4,
             Self::Io { .. } => 5,
             #[cfg(feature = "serve")]
             Self::Serve(_) => 5,
@@ -86,7 +95,9 @@ impl CliError {
     fn hint(&self) -> String {
         match self {
             Self::Reader(error) => error.hint(),
-            Self::Usage { hint, .. } | Self::Gone { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. } | Self::Newer { hint, .. } | Self::Gone { hint, .. } => {
+                hint.clone()
+            }
             Self::Config(_) => {
                 "correct the lines above; `riptide check-config FILE` reads it again".to_owned()
             }

@@ -5,13 +5,14 @@ use std::{
     io::{self, BufWriter, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use riptide_reader::{
     Session,
     attach::resolve_target,
     export::{Capture, Format, Metric},
+    profile::TargetState,
     recording::Span,
 };
 
@@ -20,12 +21,15 @@ use super::{CliError, output::note, recorded};
 /// Given to the symboliser; what it has not found by then is exported as addresses, and said so.
 const SYMBOLS_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Between two looks at the tables, while a target is watched.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Pid, process name, region file or recording
     target: Option<String>,
-    /// pprof, folded, flamegraph, speedscope, firefox, jeprof or json
+    /// pprof, folded, flamegraph, speedscope, firefox, jeprof, json or html
     #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
     format: Format,
     /// live-bytes (live), live-objects, alloc-bytes (alloc) or alloc-objects; formats that hold
@@ -35,6 +39,10 @@ pub(super) struct Args {
     /// File to write; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Watch a running target for so long first: growth, verdicts and timeline of html are of that
+    /// time
+    #[arg(long = "for", value_name = "DURATION", default_value = "0", value_parser = super::leaks::parse_duration)]
+    duration: Duration,
     /// Directories with debug files, searched by build-id
     #[arg(long, value_name = "DIR")]
     symbols: Vec<PathBuf>,
@@ -88,16 +96,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
 
 /// The moment, and whether every stack of it has its names.
 fn capture(args: &Args) -> Result<(Capture, bool), CliError> {
-    if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, Span::Moment)? {
-        let snapshot = replay.snapshot();
-        let capture = Capture {
-            stacks: replay.stacks(),
-            modules: replay.modules().to_vec(),
-            unix_ns: replay.unix_ns(),
-            lived_ns: (snapshot.target.uptime_seconds.unwrap_or(0.0) * 1e9) as i64,
-            snapshot,
-        };
-        return Ok((capture, true));
+    let span = match args.format {
+        // It has growth, verdicts and the past.
+        Format::Html => Span::Past,
+        _ => Span::Moment,
+    };
+    if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, span)? {
+        return Ok((Capture::of_replay(&mut replay), true));
     }
     let region = resolve_target(args.target.as_deref())?;
     let options = riptide_reader::SessionOptions {
@@ -105,6 +110,7 @@ fn capture(args: &Args) -> Result<(Capture, bool), CliError> {
         ..riptide_reader::SessionOptions::default()
     };
     let mut session = Session::attach_with(&region, options)?;
+    watch(&mut session, args.duration);
     session.snapshot();
     let is_named = session.wait_for_symbols(SYMBOLS_TIMEOUT);
     let capture = Capture::of_last_look(&mut session);
@@ -112,6 +118,19 @@ fn capture(args: &Args) -> Result<(Capture, bool), CliError> {
         return Err(problem.into());
     }
     Ok((capture, is_named))
+}
+
+/// Follows a target for a while, or until it ends.
+fn watch(session: &mut Session, span: Duration) {
+    let began = Instant::now();
+    loop {
+        let left = span.saturating_sub(began.elapsed());
+        let lives = session.info().state == TargetState::Live && session.problem().is_none();
+        if left.is_zero() || !lives {
+            return;
+        }
+        super::leaks::pass(session, left.min(LOOK));
+    }
 }
 
 /// Writes beside the place and renames, so that the file is there whole or not at all; what is there

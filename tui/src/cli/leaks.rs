@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::{
     CliError, Output,
+    gate::{GateArgs, GateFiles, Judged},
     output::{Ink, note},
     recorded, table,
 };
@@ -71,6 +72,8 @@ pub(super) struct Args {
     /// Exit with 1 when there is such a finding
     #[arg(long, value_enum, value_name = "VERDICT")]
     fail_on: Option<FailOn>,
+    #[command(flatten)]
+    gate: GateArgs,
     /// File with lines `leak:PATTERN`: findings with such a frame are left out
     #[arg(long, value_name = "FILE")]
     suppressions: Option<PathBuf>,
@@ -112,6 +115,14 @@ impl Report {
             .retain(|finding| !suppressions.silence(&finding.stack));
         self.suppressed = found - self.findings.len();
     }
+
+    fn judged(&self) -> [Judged<'_>; 1] {
+        [Judged {
+            target: &self.snapshot.target,
+            watched_seconds: self.watched_seconds,
+            findings: &self.findings,
+        }]
+    }
 }
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
@@ -119,6 +130,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         Some(path) => read_suppressions(path)?,
         None => Suppressions::default(),
     };
+    let files = GateFiles::open(&args.gate)?;
     if let Some(mut replay) = recorded::open(args.target.as_deref(), args.at, Span::Past)? {
         let mut report = Report {
             snapshot: replay.snapshot(),
@@ -128,6 +140,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         };
         report.suppress(&suppressions);
         print(args, out, &report, false)?;
+        files.write(&report.judged(), args.fail_on)?;
         return Ok(ExitCode::from(u8::from(fails(args, &report))));
     }
     let region = resolve_target(args.target.as_deref())?;
@@ -175,6 +188,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     }
     failed |= fails(args, &report);
     print(args, out, &report, args.watch.is_some())?;
+    files.write(&report.judged(), args.fail_on)?;
     Ok(if failed {
         ExitCode::from(1)
     } else {
@@ -192,7 +206,7 @@ pub(super) fn read_suppressions(path: &Path) -> Result<Suppressions, CliError> {
 }
 
 /// Follows the journal for `span`, then looks at the tables.
-fn pass(session: &mut Session, span: Duration) {
+pub(super) fn pass(session: &mut Session, span: Duration) {
     let until = Instant::now() + span;
     while Instant::now() < until {
         std::thread::sleep(POLL.min(span));

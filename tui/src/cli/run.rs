@@ -34,6 +34,7 @@ use signal_hook::{
 
 use super::{
     CliError, Output,
+    gate::{GateArgs, GateFiles, Judged},
     leaks::{self, FailOn},
     output::{Ink, note},
 };
@@ -64,6 +65,8 @@ pub(super) struct Args {
     /// Exit with 1 when there is such a finding
     #[arg(long, value_enum, value_name = "VERDICT")]
     fail_on: Option<FailOn>,
+    #[command(flatten)]
+    gate: GateArgs,
     /// File with lines `leak:PATTERN`: findings with such a frame are left out
     #[arg(long, value_name = "FILE")]
     suppressions: Option<PathBuf>,
@@ -135,6 +138,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         }
         None => None,
     };
+    let files = GateFiles::open(&args.gate)?;
     let directory = Directory::new().map_err(|error| CliError::io("make a directory", error))?;
     // Before COMMAND is started: no signal is lost between the two.
     let mut signals = SignalsInfo::<WithOrigin>::new(SIGNALS)
@@ -170,7 +174,16 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
         code => code,
     };
     let document = document(args, status, exit_code, failed, &reports, suppressed);
-    let told = tell(args, out, json, &document, &reports);
+    let judged: Vec<Judged<'_>> = reports
+        .iter()
+        .map(|report| Judged {
+            target: &report.snapshot.target,
+            watched_seconds: report.watched_seconds,
+            findings: &report.findings,
+        })
+        .collect();
+    let told = tell(args, out, json, &document, &reports)
+        .and_then(|()| files.write(&judged, args.fail_on));
     match told {
         // The outcome of COMMAND is worth more than that of the report.
         Err(error) if exit_code == 0 => Err(error),

@@ -11,19 +11,6 @@ use riptide_reader::{
     leak::Suppressions,
 };
 
-/// The usual ending of a format's files.
-fn ending(format: Format) -> &'static str {
-    match format {
-        Format::Pprof => "pb.gz",
-        Format::Folded => "folded",
-        Format::Flamegraph => "svg",
-        Format::Speedscope => "speedscope.json",
-        Format::Firefox => "firefox.json",
-        Format::Jeprof => "heap",
-        Format::Json => "json",
-    }
-}
-
 /// `riptide-<name>-<pid>-<seconds since 1970>.<ending>`.
 fn name(capture: &Capture, format: Format) -> String {
     let target = &capture.snapshot.target;
@@ -42,7 +29,7 @@ fn name(capture: &Capture, format: Format) -> String {
         "riptide-{name}-{}-{}.{}",
         target.pid,
         capture.unix_ns / 1_000_000_000,
-        ending(format)
+        format.extension()
     )
 }
 

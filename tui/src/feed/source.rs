@@ -118,13 +118,6 @@ impl Source for Replay {
     }
 
     fn capture(&mut self) -> Capture {
-        let snapshot = self.snapshot();
-        Capture {
-            stacks: (*self).stacks(),
-            modules: self.modules().to_vec(),
-            unix_ns: self.unix_ns(),
-            lived_ns: (snapshot.target.uptime_seconds.unwrap_or(0.0) * 1e9) as i64,
-            snapshot,
-        }
+        Capture::of_replay(self)
     }
 }

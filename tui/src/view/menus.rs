@@ -73,6 +73,7 @@ fn what_for(format: Format) -> &'static str {
         Format::Firefox => "profiler.firefox.com",
         Format::Jeprof => "jeprof, google-pprof",
         Format::Json => "all that riptide knows; `riptide diff` reads it",
+        Format::Html => "a report in one file for the browser",
     }
 }
 
