@@ -70,7 +70,12 @@ pub(crate) fn assert_books_balance(path: &Path) {
     // Samples without a stack are in no stack's books.
     let without_stack = counter(Counter::StackTableFull) + counter(Counter::FailedUnwind);
     assert_eq!(allocated.0 + without_stack, samples);
-    assert_eq!(lifetimes, freed.0);
+    // The rest was taken over by `realloc`.
+    assert!(
+        lifetimes <= freed.0,
+        "{lifetimes} lifetimes, {} freed",
+        freed.0
+    );
     if without_stack == 0 {
         assert_eq!(freed.0, frees);
         assert_eq!(allocated.1 - freed.1, live.1);
