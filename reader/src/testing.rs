@@ -202,17 +202,23 @@ fn read(shared: &Shared, thread: u32) -> Result<Vec<Leaked>, CheckError> {
     if !sums.is_empty() {
         session.wait_for_symbols(SYMBOLS);
     }
-    let mut leaks: Vec<Leaked> = sums
-        .into_iter()
-        .map(|(place, (bytes, blocks))| {
-            let (frames, leaf) = session.model().whole_stack(place, session.observation());
-            Leaked {
+    let mut leaks: Vec<Leaked> = Vec::new();
+    for (place, (bytes, blocks)) in sums {
+        let (frames, leaf) = session.model().whole_stack(place, session.observation());
+        let stack = frames.get(leaf..).unwrap_or_default();
+        // An unrolled loop has several addresses for one line.
+        match leaks.iter_mut().find(|leak| leak.stack == stack) {
+            Some(leak) => {
+                leak.bytes += bytes;
+                leak.blocks += blocks;
+            }
+            None => leaks.push(Leaked {
                 bytes,
                 blocks,
-                stack: frames.get(leaf..).unwrap_or_default().to_vec(),
-            }
-        })
-        .collect();
+                stack: stack.to_vec(),
+            }),
+        }
+    }
     leaks.sort_by_key(|leak| std::cmp::Reverse(leak.bytes));
     Ok(leaks)
 }
