@@ -133,9 +133,16 @@ fn the_terminal_is_given_back_after_a_stop_and_after_a_signal() {
         wait_for("the ordinary screen", || {
             (!screen.is_alternate()).then_some(())
         });
-        // Echo, and lines: the terminal is no longer raw.
-        screen.say(&format!("echo back-$(({number} + 0))"));
-        screen.see(&format!("back-{number}"));
+        // Echo, and lines: the terminal is no longer raw. What is typed before the shell has it back is lost.
+        wait_for("the shell", || {
+            screen.say(&format!("echo back-$(({number} + 0))"));
+            thread::sleep(Duration::from_millis(300));
+            let lines = screen.lines();
+            lines
+                .iter()
+                .any(|line| line.starts_with(&format!("back-{number}")))
+                .then_some(())
+        });
     };
     screen.see("shell>");
     screen.say(riptide_path().to_str().unwrap());

@@ -31,7 +31,7 @@ const kinds = {
   schema([schema, file]) {
     const wanted = JSON.parse(fs.readFileSync(schema, "utf8"));
     const Ajv = wanted.$schema.includes("2020-12") ? require("ajv/dist/2020") : require("ajv");
-    const ajv = new Ajv({ allErrors: true, strict: false, allowUnionTypes: true });
+    const ajv = new Ajv({ allErrors: true, strict: false, allowUnionTypes: true, unicodeRegExp: false });
     require("ajv-formats")(ajv);
     const check = ajv.compile(wanted);
     const text = fs.readFileSync(file, "utf8");
