@@ -30,7 +30,7 @@ fn files(extensions: &[&str]) -> Vec<(String, String)> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if name != "target" && name != ".git" {
+                if !["target", ".git", "node_modules"].contains(&name.as_str()) {
                     walk(&path, extensions, found);
                 }
             } else if extensions.iter().any(|extension| {
