@@ -3,7 +3,7 @@
 //! MB are 10^6 bytes here, as in the thresholds, so that a text and the configuration agree.
 
 use super::{
-    alert::{Change, Notice, Severity, SiteEvidence, TargetName},
+    alert::{Change, Notice, Severity, TargetName},
     reading::Reading,
     rules::{MB, Measurement, NEVER_SECONDS, Rule},
 };
@@ -256,7 +256,8 @@ pub(super) fn text(notices: &[Notice]) -> String {
 }
 
 /// One site in a line.
-pub(super) fn site_line(site: &SiteEvidence) -> String {
+#[cfg(feature = "serve")]
+pub(super) fn site_line(site: &super::alert::SiteEvidence) -> String {
     let growth = site.growth_bytes_per_second.map_or(String::new(), |of| {
         format!(
             ", {} an hour ({} to {})",
