@@ -1,6 +1,9 @@
 //! What the rules look at: one target at one moment.
 
-use riptide_reader::{leak::Verdict, profile::Estimate};
+use riptide_reader::{
+    leak::{Finding, Verdict},
+    profile::{Estimate, Site},
+};
 
 use super::alert::{SiteEvidence, TargetName};
 
@@ -48,4 +51,33 @@ pub struct Reading {
     pub sites: Vec<SiteEvidence>,
     /// The newest heap snapshot on disk.
     pub snapshot: Option<String>,
+}
+
+impl From<&Site> for SiteEvidence {
+    fn from(site: &Site) -> Self {
+        Self {
+            function: site.function.clone(),
+            file: site.file.clone(),
+            line: site.line,
+            live_bytes: site.live_bytes,
+            growth_bytes_per_second: site.growth_bytes_per_second,
+        }
+    }
+}
+
+impl From<&Finding> for VerdictReading {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            verdict: finding.verdict,
+            confidence: finding.confidence,
+            site: SiteEvidence {
+                function: finding.function.clone(),
+                file: finding.file.clone(),
+                line: finding.line,
+                live_bytes: finding.live_bytes,
+                growth_bytes_per_second: finding.growth_bytes_per_second,
+            },
+            evidence: finding.evidence.clone(),
+        }
+    }
 }

@@ -61,7 +61,10 @@ impl Watchman {
         let now = self.now();
         self.engine.observe(now, reading(snapshot, findings));
         for region in self.engine.wanting_evidence(now) {
-            let sites = growing(snapshot).into_iter().map(evidence).collect();
+            let sites = growing(snapshot)
+                .into_iter()
+                .map(SiteEvidence::from)
+                .collect();
             self.engine.give_evidence(now, &region, sites, None);
         }
         // Said to nobody but the screen, which shows what is active; it starts the cooldowns.
@@ -89,16 +92,6 @@ fn growing(snapshot: &Snapshot) -> Vec<&Site> {
     }
     sites.truncate(EVIDENCE_SITES);
     sites
-}
-
-fn evidence(site: &Site) -> SiteEvidence {
-    SiteEvidence {
-        function: site.function.clone(),
-        file: site.file.clone(),
-        line: site.line,
-        live_bytes: site.live_bytes,
-        growth_bytes_per_second: site.growth_bytes_per_second,
-    }
 }
 
 fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
@@ -141,20 +134,12 @@ fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
         verdicts: list
             .unwrap_or_default()
             .iter()
-            .map(|finding| VerdictReading {
-                verdict: finding.verdict,
-                confidence: finding.confidence,
-                site: SiteEvidence {
-                    function: finding.function.clone(),
-                    file: finding.file.clone(),
-                    line: finding.line,
-                    live_bytes: finding.live_bytes,
-                    growth_bytes_per_second: finding.growth_bytes_per_second,
-                },
-                evidence: finding.evidence.clone(),
-            })
+            .map(VerdictReading::from)
             .collect(),
-        sites: growing(snapshot).into_iter().map(evidence).collect(),
+        sites: growing(snapshot)
+            .into_iter()
+            .map(SiteEvidence::from)
+            .collect(),
         snapshot: None,
     }
 }

@@ -12,10 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use riptide_reader::{
-    leak::Finding,
-    profile::{Site, TargetState},
-};
+use riptide_reader::profile::TargetState;
 use serde_json::Value;
 
 use super::{
@@ -277,7 +274,7 @@ impl Shared {
             lock(&self.engine).give_evidence(
                 self.now(),
                 &region,
-                sites.iter().map(site_evidence).collect(),
+                sites.iter().map(SiteEvidence::from).collect(),
                 snapshot.map(path_text),
             );
         }
@@ -290,31 +287,6 @@ fn path_text(path: PathBuf) -> String {
 
 fn seconds(of: f64) -> Duration {
     Duration::try_from_secs_f64(of).unwrap_or(Duration::MAX)
-}
-
-fn site_evidence(site: &Site) -> SiteEvidence {
-    SiteEvidence {
-        function: site.function.clone(),
-        file: site.file.clone(),
-        line: site.line,
-        live_bytes: site.live_bytes,
-        growth_bytes_per_second: site.growth_bytes_per_second,
-    }
-}
-
-fn verdict(finding: &Finding) -> VerdictReading {
-    VerdictReading {
-        verdict: finding.verdict,
-        confidence: finding.confidence,
-        site: SiteEvidence {
-            function: finding.function.clone(),
-            file: finding.file.clone(),
-            line: finding.line,
-            live_bytes: finding.live_bytes,
-            growth_bytes_per_second: finding.growth_bytes_per_second,
-        },
-        evidence: finding.evidence.clone(),
-    }
 }
 
 fn reading(tick: &Tick) -> Reading {
@@ -337,7 +309,11 @@ fn reading(tick: &Tick) -> Reading {
         time_to_limit_seconds: tick.time_to_limit_seconds,
         lost_share: tick.lost_share,
         unrecorded_blocks: tick.figures.loss.unrecorded_blocks,
-        verdicts: findings.unwrap_or_default().iter().map(verdict).collect(),
+        verdicts: findings
+            .unwrap_or_default()
+            .iter()
+            .map(VerdictReading::from)
+            .collect(),
         sites: Vec::new(),
         snapshot: None,
     }
