@@ -82,10 +82,10 @@ impl Memory {
     /// That nothing but the caches of threads, the program's own start and the profiler is not seen.
     fn assert_all_is_seen(&self) {
         let seen = &self.row("not_seen_by_shim")["interval"];
-        let (low, high) = (
-            seen["low"].as_f64().unwrap(),
-            seen["high"].as_f64().unwrap(),
-        );
+        let of = |name: &str| seen[name].as_f64().unwrap();
+        // An interval of 95 % misses once in twenty; one of twice its width once in ten thousand.
+        let low = 2.0 * of("low") - of("estimate");
+        let high = 2.0 * of("high") - of("estimate");
         assert!(low <= 0.25 * MIB && high >= 0.0, "{}", self.0);
     }
 }

@@ -171,9 +171,13 @@ fn flipped_bytes_never_make_another_number() {
     let whole = fs::read(&file).unwrap();
     let mut numbers = Numbers::new(seed("flipped_bytes_never_make_another_number"));
     let (mut refused, mut read) = (0, 0);
-    for _ in 0..if long() { 2_000 } else { 100 } {
+    for flip in 0..if long() { 2_000 } else { 100 } {
         let mut bytes = whole.clone();
-        let at = numbers.below(bytes.len());
+        // The first look is most of such a short recording: half of the flips are in later ones.
+        let at = match flip % 2 {
+            0 => numbers.below(bytes.len()),
+            _ => bytes.len() - 1 - numbers.below(bytes.len() / 8),
+        };
         bytes[at] ^= 1 << numbers.below(8);
         fs::write(&file, &bytes).unwrap();
         let arguments = [
