@@ -227,5 +227,10 @@ fn main() -> ExitCode {
         }
     });
     drop(receiver);
+    // On its way out it tidies up for some seconds.
+    while !tasks.is_empty() {
+        tasks.truncate(tasks.len() * 3 / 4);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     ExitCode::SUCCESS
 }
