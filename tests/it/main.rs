@@ -13,6 +13,7 @@
 
 mod advise;
 mod attach;
+mod crowd;
 mod dashboard;
 mod death;
 mod diff;
@@ -20,6 +21,7 @@ mod exact;
 mod fork;
 mod gate;
 mod harness;
+mod hostile;
 mod inputs;
 mod limits;
 mod memory;
