@@ -14,6 +14,7 @@
 mod advise;
 mod attach;
 mod crowd;
+mod corpus;
 mod dashboard;
 mod death;
 mod diff;
