@@ -95,7 +95,7 @@ fn while_written(name: &str, file: &Path, mut write: impl FnMut(&mut Numbers, &F
             }
         });
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..if long() { 100 } else { 3 } {
+            for _ in 0..if long() { 100 } else { 2 } {
                 for command in COMMANDS {
                     codes.push(check(command, &answered(command, file, &scratch)));
                 }

@@ -13,8 +13,8 @@
 
 mod advise;
 mod attach;
-mod crowd;
 mod corpus;
+mod crowd;
 mod dashboard;
 mod death;
 mod diff;
