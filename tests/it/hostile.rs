@@ -137,7 +137,7 @@ fn a_region_that_is_written_over_in_a_loop_is_read_or_refused() {
         &region,
         |numbers, file| {
             // Good again now and then, so that readers get in before the next word.
-            if round % 64 == 0 {
+            if round.is_multiple_of(64) {
                 file.write_all_at(&good, 0).unwrap();
             }
             round += 1;

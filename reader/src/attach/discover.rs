@@ -278,7 +278,7 @@ mod tests {
         let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
         oldest.set_modified(long_ago).unwrap();
         let proc = Proc::at(&root.path().join("proc"));
-        let (files, left_out) = files(&proc, &[regions.clone()]);
+        let (files, left_out) = files(&proc, std::slice::from_ref(&regions));
         assert_eq!((files.len(), left_out), (FILES_MAX, 2));
         assert_eq!(files[0], regions.join("7-500-a"));
         assert!(!files.contains(&regions.join("7-3-b")));

@@ -9,7 +9,7 @@ use riptide_reader::{
     export::{Capture, Format, Metric},
     ingest::{Ingest, Observation},
     profile::{Estimate, Frame, FreshMemory, GroupBy, Model, Resolver, Snapshot, TargetInfo},
-    waterfall::{Fragmentation, rows},
+    waterfall::rows,
 };
 use riptide_region::{primitive::AtomicU64, view::View};
 
@@ -82,7 +82,9 @@ impl Reader {
         self.model.observe(&self.observation);
         self.model.name(&self.observation, &mut Numbered, false);
         check(&self.snapshot());
-        let findings = self.model.verdicts(&self.observation, Some(1e6));
+        let findings = self
+            .model
+            .verdicts(&self.observation, FreshMemory::default());
         for finding in findings {
             assert!((0.0..=1.0).contains(&finding.confidence), "{finding:?}");
             is_estimate(&finding.live_bytes);
@@ -112,9 +114,6 @@ impl Reader {
         }
         std::hint::black_box(self.model.threads(&self.observation));
         std::hint::black_box(self.model.heap_shape(&self.observation));
-        std::hint::black_box(Fragmentation::of(&self.observation, |place| {
-            self.model.leaf_of(place)
-        }));
         let format = Format::ALL[usize::from(mode >> 3) % Format::ALL.len()];
         // A graph for people, and compressed: too slow to be asked for each time.
         if matches!(format, Format::Html | Format::Flamegraph | Format::Pprof) && mode & 6 != 0 {
@@ -126,7 +125,9 @@ impl Reader {
             snapshot,
             unix_ns: 0,
             lived_ns: 0,
-            findings: self.model.verdicts(&self.observation, None),
+            findings: self
+                .model
+                .verdicts(&self.observation, FreshMemory::default()),
             watched_seconds: self.model.watched_seconds(self.observation.time_ns),
             growth: self.model.stack_growth(&self.observation),
             history: Vec::new(),
@@ -177,7 +178,7 @@ impl Resolver for Numbered {
     fn resolve(&mut self, return_address: u64, _time_ns: u64) -> Option<Arc<[Frame]>> {
         Some(Arc::new([Frame {
             function: format!("victim::f{}", return_address % 7),
-            file: (return_address % 3 > 0).then(|| "src/main.rs".to_owned()),
+            file: (!return_address.is_multiple_of(3)).then(|| "src/main.rs".to_owned()),
             line: Some(return_address as u32 % 100),
             inlined: false,
             module: Some("victim".to_owned()),
