@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riptide_reader::{Session, attach, profile::Estimate};
+use riptide_reader::{
+    Session, attach,
+    profile::{Estimate, GroupBy},
+};
 use riptide_region::{
     event::{Event, EventKind},
     header::HEADER_PAGE_BYTES,
@@ -40,6 +43,9 @@ fn exercise(path: &Path) {
         assert!(!text.contains("NaN"));
         assert!(snapshot.live.bytes.low <= snapshot.live.bytes.high);
         let _ = (session.waterfall(&snapshot), session.stacks());
+        let (model, observation) = (session.model(), session.observation());
+        let _ = (model.heap_shape(observation), model.threads(observation));
+        let _ = model.groups(observation, GroupBy::Crate);
         let _ = (session.config_error(), session.problem(), session.info());
     }
 }
