@@ -14,6 +14,7 @@
 mod advise;
 mod attach;
 mod corpus;
+mod crowd;
 mod dashboard;
 mod death;
 mod diff;
@@ -21,6 +22,7 @@ mod exact;
 mod fork;
 mod gate;
 mod harness;
+mod hostile;
 mod inputs;
 mod limits;
 mod memory;
