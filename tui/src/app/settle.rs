@@ -1,9 +1,12 @@
 //! Puts rows, selections and offsets in order after anything has changed, and asks the feed for what
 //! is now looked at.
 
-use super::{App, Column, Popup, Request, Screen, SiteKey};
+use riptide_reader::{leak::Verdict, profile::Site};
+
+use super::{App, Base, Beside, Column, Popup, Request, Screen, SiteKey};
 use crate::{
     feed::{Command, Part},
+    look::{Findings, Grouping},
     view::{self, layout},
 };
 
@@ -13,6 +16,23 @@ pub(super) struct Asked {
     part: Option<Part>,
     site: Option<SiteKey>,
     pub(super) source: Option<(String, u32)>,
+}
+
+/// What is known of the rows of the Sites screen.
+struct Known<'a> {
+    findings: Option<&'a Findings>,
+    base: Option<&'a Base>,
+    grouping: Grouping,
+}
+
+impl Beside for Known<'_> {
+    fn verdict(&self, site: &Site) -> Option<Verdict> {
+        Some(self.findings?.of_site(site)?.verdict)
+    }
+
+    fn change(&self, site: &Site) -> Option<f64> {
+        Some(self.base?.change(self.grouping, site)?.estimate)
+    }
 }
 
 impl App {
@@ -61,10 +81,12 @@ impl App {
             _ => &sites.filter,
         }
         .clone();
-        let findings = self.parts().and_then(|parts| parts.findings.as_deref());
-        sites.arrange(self.grouped_by(grouping), &filter, |site| {
-            Some(findings?.of_site(site)?.verdict)
-        });
+        let beside = Known {
+            findings: self.parts().and_then(|parts| parts.findings.as_deref()),
+            base: self.base.as_ref(),
+            grouping,
+        };
+        sites.arrange(self.grouped_by(grouping), &filter, &beside);
         self.sites = sites;
     }
 
@@ -109,7 +131,7 @@ impl App {
         let site = match self.screen {
             Screen::Detail => self.detail.key.clone(),
             Screen::Sites
-                if layout::is_wide(self) && self.sites.grouping == crate::look::Grouping::Site =>
+                if layout::is_wide(self) && self.sites.grouping == Grouping::Site =>
             {
                 self.selected_site().map(SiteKey::of)
             }

@@ -1,8 +1,8 @@
 //! State of the Sites screen: order, filter, grouping, columns, selection.
 
-use riptide_reader::{leak::Verdict, profile::Site};
+use riptide_reader::profile::Site;
 
-use super::{Column, ListCursor, SiteKey, SortBy};
+use super::{Beside, Column, ListCursor, SiteKey, SortBy};
 use crate::{filter::Filter, look::Grouping};
 
 /// The Sites screen.
@@ -56,19 +56,15 @@ impl SitesState {
     }
 
     /// Makes the rows from sites, or from groups in their shape.
-    pub fn arrange(
-        &mut self,
-        sites: &[Site],
-        filter: &Filter,
-        verdict: impl Fn(&Site) -> Option<Verdict>,
-    ) {
+    pub fn arrange(&mut self, sites: &[Site], filter: &Filter, beside: &impl Beside) {
         let mut rows: Vec<_> = sites
             .iter()
             .enumerate()
-            .filter(|(_, site)| filter.keeps(site, &verdict))
+            .filter(|(_, site)| filter.keeps(site, &|site| beside.verdict(site)))
+            .map(|(index, site)| (index, (self.sort.figure(site, beside), site)))
             .collect();
         rows.sort_by(|(_, left), (_, right)| {
-            let order = self.sort.compare(left, right);
+            let order = self.sort.compare_by(*left, *right);
             if self.reversed {
                 order.reverse()
             } else {
@@ -78,7 +74,7 @@ impl SitesState {
         let at = self
             .key
             .as_ref()
-            .and_then(|key| rows.iter().position(|(_, site)| key.names(site)));
+            .and_then(|key| rows.iter().position(|(_, (_, site))| key.names(site)));
         if let Some(at) = at {
             self.cursor.selected = at;
         }
@@ -89,7 +85,7 @@ impl SitesState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::snapshot;
+    use crate::{app::order::Nothing, sample::snapshot};
 
     #[test]
     fn the_selection_stays_with_its_site() {
@@ -99,10 +95,10 @@ mod tests {
             ..SitesState::default()
         };
         let all = Filter::default();
-        sites.arrange(&snapshot.sites, &all, |_| None);
+        sites.arrange(&snapshot.sites, &all, &Nothing);
         assert_eq!(sites.cursor.selected, 2);
         sites.sort_by(SortBy::Function);
-        sites.arrange(&snapshot.sites, &all, |_| None);
+        sites.arrange(&snapshot.sites, &all, &Nothing);
         let row = sites.rows[sites.cursor.selected];
         assert_eq!(row, 2);
     }

@@ -220,7 +220,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     lines(
         frame,
         head,
-        vec![heading(app, &lens, root, &rows, head.width)],
+        vec![heading(app, &lens, root, head.width)],
     );
     let graph = graph(area);
     let visible = rows
@@ -292,7 +292,6 @@ fn heading(
     app: &App,
     lens: &Lens<'_>,
     root: &Placed,
-    rows: &[Vec<Placed>],
     width: u16,
 ) -> Line<'static> {
     let theme = app.theme;
@@ -321,12 +320,8 @@ fn heading(
     }
     let searched = app.flame.searched();
     if !searched.is_empty() {
-        // The outermost hits of each path, so that nothing counts twice.
-        let hits = rows.iter().flatten().filter(|cell| {
-            let above = cell.path.split_last().map_or(&[][..], |(_, above)| above);
-            app.flame.is_hit(&cell.name) && !above.iter().any(|name| app.flame.is_hit(name))
-        });
-        let sum: f64 = hits.map(|cell| cell.value).sum();
+        let (zoomed, _) = lens.find(&root.path);
+        let sum = lens.value_of_hits(&zoomed, |name| app.flame.is_hit(name));
         spans.push(Span::styled(
             format!(
                 "  * {searched}: {} of what is shown",

@@ -143,12 +143,17 @@ fn render_chart(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
     let theme = app.theme;
     let snapshot = &*picture.snapshot;
     let figures = Figures::of(snapshot);
+    let short = format!("live heap {}", figures.live_bytes(&snapshot.live.bytes));
     let title = format!(
-        "live heap {} in {} blocks",
-        figures.live_bytes(&snapshot.live.bytes),
+        "{short} in {} blocks",
         figures.live_objects(&snapshot.live.objects)
     );
-    let title = text::keep_start(&title, usize::from(plan.chart_title.width));
+    // A figure is shown whole or not at all.
+    let title = if text::width(&title) <= usize::from(plan.chart_title.width) {
+        title
+    } else {
+        short
+    };
     lines(
         frame,
         plan.chart_title,

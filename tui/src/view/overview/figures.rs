@@ -244,7 +244,7 @@ fn findings_row(app: &App) -> Option<Figure> {
         (leaks, 0) => (format!("{leaks} leak"), theme.bad()),
         (leaks, growing) => (format!("{leaks} leak, {growing} growing"), theme.bad()),
     };
-    let note = match findings.ignored {
+    let note = match findings.ignored.len() {
         0 => String::new(),
         ignored => format!("{ignored} ignored"),
     };
