@@ -28,7 +28,6 @@ use crate::{
     keys::{Keymap, Scope},
     look::{Excerpt, Grouping, Parts, Thread, is_listed},
     theme::Theme,
-    units::{self, Trend},
     view::{AlertRow, alert_rows},
 };
 
@@ -58,7 +57,7 @@ pub use flame::FlameState;
 pub use history::{History, Point, SiteKey};
 pub use list::ListCursor;
 pub use mode::Mode;
-pub use order::{Beside, SortBy, growing};
+pub use order::{Beside, SortBy, growing, most_growing};
 pub use prompt::{Prompt, PromptKind};
 pub use sites::SitesState;
 pub use travel::Travel;
@@ -425,12 +424,9 @@ impl App {
         };
         let parts = &picture.parts;
         match grouping {
-            Grouping::Site => Some(picture.snapshot.sites.as_slice()),
-            Grouping::Function => parts.functions.as_deref(),
-            Grouping::Crate => parts.crates.as_deref(),
-            Grouping::Thread => parts.thread_rows.as_deref(),
+            Grouping::Site => picture.snapshot.sites.as_slice(),
+            other => parts.rows(other).map(|rows| &**rows).unwrap_or_default(),
         }
-        .unwrap_or_default()
     }
 
     /// The findings that the Leaks screen lists: all but the healthy ones; those that are ignored last.
@@ -497,18 +493,7 @@ impl App {
         let Some(snapshot) = self.snapshot() else {
             return Vec::new();
         };
-        let mut rows = growing(&snapshot.sites);
-        if rows.len() < GROWING_MAX {
-            let mut others: Vec<&Site> = snapshot
-                .sites
-                .iter()
-                .filter(|site| units::trend(site.growth_bytes_per_second.as_ref()) != Trend::Grows)
-                .collect();
-            others.sort_by(|left, right| SortBy::Growth.compare(left, right));
-            rows.extend(others);
-        }
-        rows.truncate(GROWING_MAX);
-        rows
+        most_growing(&snapshot.sites, GROWING_MAX)
     }
 
     /// The row selected on the Sites screen.

@@ -221,3 +221,16 @@ pub struct Parts {
     /// The site that was asked for.
     pub inspected: Option<Arc<Inspected>>,
 }
+
+impl Parts {
+    /// The rows of a grouping; those of sites are the snapshot's own.
+    #[must_use]
+    pub fn rows(&self, grouping: Grouping) -> Option<&Arc<[Site]>> {
+        match grouping {
+            Grouping::Site => None,
+            Grouping::Function => self.functions.as_ref(),
+            Grouping::Crate => self.crates.as_ref(),
+            Grouping::Thread => self.thread_rows.as_ref(),
+        }
+    }
+}

@@ -150,15 +150,39 @@ impl SortBy {
     }
 }
 
+/// Whether a site's growth exceeds its own error.
+fn grows(site: &Site) -> bool {
+    units::trend(site.growth_bytes_per_second.as_ref()) == Trend::Grows
+}
+
 /// The sites whose growth exceeds its own error, the fastest first.
 #[must_use]
 pub fn growing(sites: &[Site]) -> Vec<&Site> {
-    let mut growing: Vec<&Site> = sites
-        .iter()
-        .filter(|site| units::trend(site.growth_bytes_per_second.as_ref()) == Trend::Grows)
-        .collect();
-    growing.sort_by(|left, right| SortBy::Growth.compare(left, right));
-    growing
+    fastest(sites.iter().filter(|site| grows(site)), usize::MAX)
+}
+
+/// So many sites that grow, the fastest first; when fewer grow beyond their error, then those that come
+/// nearest.
+#[must_use]
+pub fn most_growing(sites: &[Site], most: usize) -> Vec<&Site> {
+    let mut rows = fastest(sites.iter().filter(|site| grows(site)), most);
+    let left = most - rows.len();
+    if left > 0 {
+        rows.extend(fastest(sites.iter().filter(|site| !grows(site)), left));
+    }
+    rows
+}
+
+/// So many of some sites by their growth. Of thousands only these few are sorted.
+fn fastest<'a>(sites: impl Iterator<Item = &'a Site>, most: usize) -> Vec<&'a Site> {
+    let compare = |left: &&Site, right: &&Site| SortBy::Growth.compare(left, right);
+    let mut sites: Vec<&Site> = sites.collect();
+    if most < sites.len() {
+        sites.select_nth_unstable_by(most, compare);
+        sites.truncate(most);
+    }
+    sites.sort_by(compare);
+    sites
 }
 
 #[cfg(test)]
@@ -172,6 +196,21 @@ mod tests {
         let growing = growing(&snapshot.sites);
         assert_eq!(growing.len(), 1);
         assert_eq!(growing[0].function, "service::sessions::remember_session");
+    }
+
+    #[test]
+    fn a_few_are_those_that_sorting_all_would_put_first() {
+        let snapshot = snapshot();
+        let mut all: Vec<&Site> = snapshot.sites.iter().collect();
+        all.sort_by(|left, right| SortBy::Growth.compare(left, right));
+        // The one that grows comes first in either order.
+        for most in [0, 1, 3, 8, 25, 100] {
+            let few = most_growing(&snapshot.sites, most);
+            let names = |sites: &[&Site]| -> Vec<String> {
+                sites.iter().map(|site| site.function.clone()).collect()
+            };
+            assert_eq!(names(&few), names(&all[..most.min(all.len())]));
+        }
     }
 
     #[test]

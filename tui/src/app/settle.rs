@@ -1,9 +1,11 @@
 //! Puts rows, selections and offsets in order after anything has changed, and asks the feed for what
 //! is now looked at.
 
+use std::sync::Arc;
+
 use riptide_reader::{leak::Verdict, profile::Site};
 
-use super::{App, Base, Beside, Column, Popup, Request, Screen, SiteKey};
+use super::{App, Base, Beside, Column, Popup, Request, Screen, SiteKey, sites::MadeOf};
 use crate::{
     feed::{Command, Part},
     look::{Findings, Grouping},
@@ -81,12 +83,34 @@ impl App {
             _ => &sites.filter,
         }
         .clone();
-        let beside = Known {
-            findings: self.parts().and_then(|parts| parts.findings.as_deref()),
-            base: self.base.as_ref(),
+        let made_of = self.picture().map(|picture| MadeOf {
+            snapshot: Arc::clone(&picture.snapshot),
+            groups: picture.parts.rows(grouping).cloned(),
+            findings: picture.parts.findings.clone(),
+            base_at: self.base.as_ref().map(|base| base.at_seconds),
+            filter,
             grouping,
-        };
-        sites.arrange(self.grouped_by(grouping), &filter, &beside);
+            sort: sites.sort,
+            reversed: sites.reversed,
+        });
+        let rows = self.grouped_by(grouping);
+        match made_of {
+            // Most keys change nothing here, and there may be thousands of rows.
+            Some(made_of) if sites.made_of.as_ref() == Some(&made_of) => sites.stay_on_key(rows),
+            Some(made_of) => {
+                let beside = Known {
+                    findings: made_of.findings.as_deref(),
+                    base: self.base.as_ref(),
+                    grouping,
+                };
+                sites.arrange(rows, &made_of.filter, &beside);
+                sites.made_of = Some(made_of);
+            }
+            None => {
+                sites.rows.clear();
+                sites.made_of = None;
+            }
+        }
         self.sites = sites;
     }
 

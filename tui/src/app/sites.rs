@@ -1,9 +1,14 @@
 //! State of the Sites screen: order, filter, grouping, columns, selection.
 
-use riptide_reader::profile::Site;
+use std::sync::Arc;
+
+use riptide_reader::profile::{Site, Snapshot};
 
 use super::{Beside, Column, ListCursor, SiteKey, SortBy};
-use crate::{filter::Filter, look::Grouping};
+use crate::{
+    filter::Filter,
+    look::{Findings, Grouping},
+};
 
 /// The Sites screen.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +35,41 @@ pub struct SitesState {
     pub key: Option<SiteKey>,
     /// Rows as indices into the sites of the snapshot.
     pub rows: Vec<usize>,
+    /// What the rows were last made of.
+    pub(super) made_of: Option<MadeOf>,
+}
+
+/// What rows are made of: as long as it is the same, so are they.
+#[derive(Clone, Debug)]
+pub(super) struct MadeOf {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Rows of a grouping, and findings, as far as they are there.
+    pub(super) groups: Option<Arc<[Site]>>,
+    pub(super) findings: Option<Arc<Findings>>,
+    pub(super) base_at: Option<f64>,
+    pub(super) filter: Filter,
+    pub(super) grouping: Grouping,
+    pub(super) sort: SortBy,
+    pub(super) reversed: bool,
+}
+
+impl PartialEq for MadeOf {
+    fn eq(&self, other: &Self) -> bool {
+        fn same<T: ?Sized>(left: Option<&Arc<T>>, right: Option<&Arc<T>>) -> bool {
+            match (left, right) {
+                (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+                (None, None) => true,
+                _ => false,
+            }
+        }
+        Arc::ptr_eq(&self.snapshot, &other.snapshot)
+            && same(self.groups.as_ref(), other.groups.as_ref())
+            && same(self.findings.as_ref(), other.findings.as_ref())
+            && self.base_at == other.base_at
+            && self.filter == other.filter
+            && (self.grouping, self.sort, self.reversed)
+                == (other.grouping, other.sort, other.reversed)
+    }
 }
 
 impl SitesState {
@@ -71,14 +111,19 @@ impl SitesState {
                 order
             }
         });
-        let at = self
-            .key
-            .as_ref()
-            .and_then(|key| rows.iter().position(|(_, (_, site))| key.names(site)));
-        if let Some(at) = at {
+        self.rows = rows.into_iter().map(|(index, _)| index).collect();
+        self.stay_on_key(sites);
+    }
+
+    /// The selection stays with its site.
+    pub(super) fn stay_on_key(&mut self, sites: &[Site]) {
+        let Some(key) = &self.key else {
+            return;
+        };
+        let is_named = |row: &usize| sites.get(*row).is_some_and(|site| key.names(site));
+        if let Some(at) = self.rows.iter().position(is_named) {
             self.cursor.selected = at;
         }
-        self.rows = rows.into_iter().map(|(index, _)| index).collect();
     }
 }
 

@@ -51,10 +51,11 @@ pub(super) fn plan(app: &App, body: Rect) -> Plan {
     let left_width = body.width - figures_width;
     let next_height = 2.min(body.height);
     let rest = body.height - next_height;
-    let wanted = if rest >= 26 {
-        GROWING_MAX as u16
-    } else {
-        (rest / 3).clamp(1, GROWING_MAX as u16)
+    // On 24 lines the memory map is whole beside them.
+    let wanted = match rest {
+        26.. => GROWING_MAX as u16,
+        16.. => rest / 4,
+        _ => (rest / 3).max(1),
     };
     let sites_height = (wanted + 1).min(rest);
     let top_height = rest - sites_height;

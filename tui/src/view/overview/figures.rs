@@ -105,7 +105,7 @@ pub(super) fn figure_lines(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Li
     rows.extend(alerts_row(app));
     let rates = &snapshot.rates;
     rows.push(Figure {
-        rank: 6,
+        rank: if wide { 6 } else { 8 },
         line: rule("rates", area.width, theme.strong(), dim),
     });
     rows.push(figure(
