@@ -61,7 +61,9 @@ fn measure(options: &Options) -> Result<(), Error> {
         ("RIPTIDE_BUDGET", "off"),
         ("RIPTIDE_REGION_SIZE", "64MiB"),
     ] {
-        program.environment.push((name.to_owned(), value.to_owned()));
+        program
+            .environment
+            .push((name.to_owned(), value.to_owned()));
     }
     let target = program
         .command(&[])
@@ -104,7 +106,15 @@ fn build() -> Result<PathBuf, Error> {
     let (_, _, target) = layouts::parts(bare).ok_or("not in a target directory")?;
     let target = target.join("many-sites");
     let status = layouts::cargo()
-        .args(["build", "--quiet", "--locked", "--release", "--manifest-path", MANIFEST, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--manifest-path",
+            MANIFEST,
+            "--target-dir",
+        ])
         .arg(&target)
         .status()?;
     if !status.success() {
@@ -206,7 +216,9 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
             let (Some(text), Some(letter)) = (word.get(..end), word.get(end - 1..end)) else {
                 continue;
             };
-            typed.push(time(terminal, letter, |screen| screen.contains(&format!("filter: {text}")))?);
+            typed.push(time(terminal, letter, |screen| {
+                screen.contains(&format!("filter: {text}"))
+            })?);
         }
         terminal.press("\x1b")?;
         terminal.watch(Duration::from_millis(100))?;
@@ -228,7 +240,11 @@ fn hours(terminal: &mut Terminal, hours: f64) -> Result<(), Error> {
         let (start, cpu) = (Instant::now(), terminal.cpu_seconds()?);
         terminal.watch(Duration::from_secs(60))?;
         let share = (terminal.cpu_seconds()? - cpu) / start.elapsed().as_secs_f64();
-        println!("| {minute} | {:.1} | {:.0} |", share * 100.0, mib(terminal)?);
+        println!(
+            "| {minute} | {:.1} | {:.0} |",
+            share * 100.0,
+            mib(terminal)?
+        );
     }
     println!();
     Ok(())
@@ -252,7 +268,10 @@ fn time(
     key: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Duration, Error> {
-    let chance = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_micros() % 61;
+    let chance = SystemTime::now()
+        .duration_since(UNIX_EPOCH)?
+        .subsec_micros()
+        % 61;
     terminal.watch(Duration::from_millis(u64::from(40 + chance)))?;
     terminal.press(key)?;
     let took = terminal.wait(DEADLINE, wanted)?;

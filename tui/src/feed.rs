@@ -48,8 +48,8 @@ mod source;
 mod watch;
 
 use followed::{Followed, SEARCH_FOR_SUCCESSOR};
-use parts::Maker;
 pub use mailbox::{Mailbox, Posted};
+use parts::Maker;
 pub use parts::Part;
 use recorded::Recorded;
 use source::Source;

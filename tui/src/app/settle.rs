@@ -154,9 +154,7 @@ impl App {
         }
         let site = match self.screen {
             Screen::Detail => self.detail.key.clone(),
-            Screen::Sites
-                if layout::is_wide(self) && self.sites.grouping == Grouping::Site =>
-            {
+            Screen::Sites if layout::is_wide(self) && self.sites.grouping == Grouping::Site => {
                 self.selected_site().map(SiteKey::of)
             }
             _ => self.asked.site.clone(),

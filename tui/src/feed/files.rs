@@ -155,10 +155,7 @@ mod tests {
         ignore(&path, "app::other").unwrap();
         let (message, suppressions) = take_back(&path, "app::<T as U>::remember").unwrap();
         assert!(message.contains("no longer ignored"), "{message}");
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "leak:^app::other$\n"
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "leak:^app::other$\n");
         assert!(!suppressions.silence(&[frame("app::<T as U>::remember", None, false)]));
         // What a user wrote is a user's to take out.
         fs::write(&path, "# ours\nleak:app\n").unwrap();

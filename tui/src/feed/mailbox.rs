@@ -125,7 +125,10 @@ mod tests {
         let Posted::Send(all) = mailbox.post(done("written")) else {
             panic!("it is kept back");
         };
-        assert!(matches!(all.as_slice(), [Update::Snapshot(_), Update::Done(_)]));
+        assert!(matches!(
+            all.as_slice(),
+            [Update::Snapshot(_), Update::Done(_)]
+        ));
         let Posted::Send(all) = mailbox.post(done("written, too")) else {
             panic!("it is kept back");
         };

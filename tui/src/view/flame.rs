@@ -217,11 +217,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         super::centered(frame, area, vec![Line::styled(line, theme.dim())]);
         return;
     };
-    lines(
-        frame,
-        head,
-        vec![heading(app, &lens, root, head.width)],
-    );
+    lines(frame, head, vec![heading(app, &lens, root, head.width)]);
     let graph = graph(area);
     let visible = rows
         .iter()
@@ -288,12 +284,7 @@ fn whole(app: &App, metric: Metric, value: f64) -> String {
     }
 }
 
-fn heading(
-    app: &App,
-    lens: &Lens<'_>,
-    root: &Placed,
-    width: u16,
-) -> Line<'static> {
+fn heading(app: &App, lens: &Lens<'_>, root: &Placed, width: u16) -> Line<'static> {
     let theme = app.theme;
     let metric = app.flame.metric;
     let all = lens.root();

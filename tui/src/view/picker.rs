@@ -53,7 +53,10 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
                 Line::raw("add the riptide-alloc crate to your program and this to its main.rs:"),
                 Line::raw(""),
                 // As wide as the line below: each line is centred.
-                Line::styled(text::left("#[global_allocator]", text::width(CODE)), theme.line()),
+                Line::styled(
+                    text::left("#[global_allocator]", text::width(CODE)),
+                    theme.line(),
+                ),
                 Line::styled(CODE, theme.line()),
                 Line::raw(""),
                 Line::raw("or try `riptide demo`; `riptide doctor PID` says why one is not seen"),

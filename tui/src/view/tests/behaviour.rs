@@ -317,7 +317,11 @@ fn sites_are_sorted_by_what_changed_and_by_verdict() {
     press(&mut app, &[Key::Char('#'); 3]);
     // Without a base there is no change to sort by.
     app.run_command("sort change");
-    assert!(screen(&app).contains("no base to compare"), "{}", screen(&app));
+    assert!(
+        screen(&app).contains("no base to compare"),
+        "{}",
+        screen(&app)
+    );
     press(&mut app, &[Key::Char('>')]);
     assert_eq!(app.sites.sort, crate::app::SortBy::Growth);
     press(&mut app, &[Key::Char('d'), Key::Char('<')]);
@@ -340,7 +344,10 @@ fn what_is_ignored_is_shown_and_taken_back() {
     assert!(text.contains("1 finding is ignored; I shows it"), "{text}");
     press(&mut app, &[Key::Char('I'), Key::Char('G')]);
     let text = screen(&app);
-    assert!(text.contains("ignored") && text.contains("Ring::push"), "{text}");
+    assert!(
+        text.contains("ignored") && text.contains("Ring::push"),
+        "{text}"
+    );
     assert!(text.contains("i no longer ignore"), "{text}");
     app.take_requests();
     press(&mut app, &[Key::Char('i')]);
@@ -362,8 +369,14 @@ fn nothing_is_offered_on_a_target_that_cannot_be_read() {
         0.0,
     );
     let text = screen(&app);
-    assert!(text.contains("esc targets") && text.contains("q quit"), "{text}");
-    assert!(!text.contains("export") && !text.contains("pause"), "{text}");
+    assert!(
+        text.contains("esc targets") && text.contains("q quit"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("export") && !text.contains("pause"),
+        "{text}"
+    );
 }
 
 #[test]
