@@ -2,10 +2,12 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`fault`] | programs to which something bad happens while they allocate |
 //! | [`victim`] | how a victim says its true numbers and waits |
 //! | [`shared`] | words in a file that survive the process that wrote them |
 //! | [`journal`] | records of the ring test and the account that its writers keep |
 
+pub mod fault;
 pub mod journal;
 pub mod shared;
 pub mod victim;
