@@ -39,6 +39,7 @@ pub fn main(other: &(impl GlobalAlloc + Sync)) {
         "forks-at-start" => return children::forks_at_start(number(0, 40)),
         "contexts" => stacks::contexts(),
         "profiler" => signals::profiler(number(0, 500)),
+        "exit-on-a-foreign-stack" => return stacks::exit_on_a_foreign_stack(),
         "enter-sandbox" => return system::enter_sandbox(rest),
         _ => {}
     }
@@ -56,6 +57,7 @@ pub fn main(other: &(impl GlobalAlloc + Sync)) {
         "handlers" => signals::handlers(rest),
         "deep" => stacks::deep(),
         "tiny-stacks" => stacks::tiny(),
+        "exit-on-a-tiny-stack" => stacks::exit_on_a_tiny_stack(),
         "sandbox" => system::sandbox(rest),
         "no-files" => system::without_files(),
         "no-rights" => system::without_rights(),

@@ -29,9 +29,11 @@ use super::{
     map::{MappedRegion, Refusal},
     mark,
     record::Records,
-    sampler, sys, thread_state,
+    sampler,
+    slow::STACK_ROOM,
+    sys, thread_state,
     tick::Ticker,
-    unwind::StackWalker,
+    unwind::{StackWalker, stack_bounds},
 };
 
 /// Smallest interval where sampled blocks are told by their alignment: each takes a page.
@@ -47,7 +49,7 @@ pub(crate) struct Profiler {
     pub(crate) ticker: Ticker,
     pub(crate) lanes: Lanes,
     pub(crate) region: MappedRegion,
-    owner: Owner,
+    owner: &'static Owner,
 }
 
 static PROFILER: AtomicPtr<Profiler> = AtomicPtr::new(ptr::null_mut());
@@ -57,6 +59,9 @@ const RUNNING: u8 = 1;
 const DONE: u8 = 2;
 const REFUSED: u8 = 3;
 static SETUP: AtomicU8 = AtomicU8::new(NONE);
+
+/// The process that makes the profiler, once one has begun.
+static MAKER: AtomicPtr<Owner> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether the exit handler is registered.
 static AT_EXIT: AtomicBool = AtomicBool::new(false);
@@ -112,9 +117,28 @@ pub(crate) fn get_or_set_up(config: &'static Config) -> Access {
         Err(REFUSED) => Access::Never,
         Err(DONE) => current().map_or(Access::NotYet, Access::Ready),
         Err(_) => {
+            begin_anew_in_a_child();
             miss();
             Access::NotYet
         }
+    }
+}
+
+/// Forgets that the profiler is being made if it was being made when this process was forked: the thread
+/// that made it is not here.
+fn begin_anew_in_a_child() {
+    // SYNC(maker-known): Acquire; pairs with the Release in `set_up`.
+    let maker = MAKER.load(Ordering::Acquire);
+    // SAFETY: null, or an owner that was leaked when it was published.
+    let is_gone = unsafe { maker.as_ref() }.is_some_and(|maker| !maker.is_us());
+    if is_gone
+        // Relaxed: one thread wins, before anybody can begin.
+        && MAKER
+            .compare_exchange(maker, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    {
+        // Relaxed: as in `forget`.
+        SETUP.store(NONE, Ordering::Relaxed);
     }
 }
 
@@ -143,7 +167,13 @@ fn set_up(config: &'static Config) -> Access {
         SETUP.store(REFUSED, Ordering::Release);
         return Access::Never;
     }
-    match Profiler::new(config) {
+    let made = Owner::mark().ok_or(Refusal::Memory).and_then(|owner| {
+        let owner: &'static Owner = Box::leak(Box::new(owner));
+        // SYNC(maker-known): Release; pairs with the Acquire in `begin_anew_in_a_child`.
+        MAKER.store(ptr::from_ref(owner).cast_mut(), Ordering::Release);
+        Profiler::new(config, owner)
+    });
+    match made {
         Ok(profiler) => {
             let profiler: &'static Profiler = Box::leak(Box::new(profiler));
             profiler.ticker.find_modules(profiler);
@@ -171,9 +201,12 @@ fn set_up(config: &'static Config) -> Access {
 }
 
 impl Profiler {
-    fn new(config: &'static Config) -> Result<Self, Refusal> {
+    fn new(config: &'static Config, owner: &'static Owner) -> Result<Self, Refusal> {
         if !arena::pages_are_4_kib() {
             return Err(Refusal::Pages);
+        }
+        if !mark::claim() {
+            return Err(Refusal::OtherCopy);
         }
         let nonce = sys::cycles() ^ sys::clock_ns(libc::CLOCK_REALTIME).rotate_left(32);
         let region = MappedRegion::create(config, nonce)?;
@@ -182,9 +215,8 @@ impl Profiler {
             Records::new(view.live),
             Lanes::new(view.live.capacity()),
             StackWalker::new(config.unwind),
-            Owner::mark(),
         );
-        let (Some(records), Some(lanes), Some(walker), Some(owner)) = parts else {
+        let (Some(records), Some(lanes), Some(walker)) = parts else {
             region.unlink();
             return Err(Refusal::Memory);
         };
@@ -235,7 +267,9 @@ extern "C" fn at_exit() {
     }
     thread_state::with(|state| {
         let was_busy = state.busy.replace(true);
-        profiler.ticker.run_all(profiler);
+        if stack_bounds::has_room(state, STACK_ROOM) {
+            profiler.ticker.run_all(profiler);
+        }
         state.busy.set(was_busy);
     });
     profiler.view.mark_exited();

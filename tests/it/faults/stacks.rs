@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::compare::{Fault, assert_exact, regions};
+use super::compare::{Fault, assert_exact, assert_keeps, regions};
 use crate::harness::{Directory, long, program, top};
 
 #[test]
@@ -36,6 +36,20 @@ fn stacks_that_are_not_the_threads_own() {
         });
         fault.assert_same("1", &deed);
     }
+}
+
+#[test]
+fn exit_on_a_tiny_stack() {
+    let (directory, deed) = Fault::new(&["exit-on-a-tiny-stack"]).assert_same_always();
+    assert_eq!(deed.status.code(), Some(4));
+    assert_keeps(&directory, &deed, "exited");
+}
+
+#[test]
+fn exit_on_a_foreign_stack() {
+    let (_, deed) = Fault::new(&["exit-on-a-foreign-stack"]).assert_same_always();
+    assert_eq!(deed.status.code(), Some(5));
+    assert_eq!(deed.lines, ["canary true"]);
 }
 
 /// Where jemalloc's code lies in a program's file: ranges in hexadecimal.

@@ -22,7 +22,7 @@ fn handle(signal: c_int, handler: Handler) {
     // SAFETY: zero is a value of the struct.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_RESTART;
+    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
     // SAFETY: the handler has the type of one without SA_SIGINFO and only does what is allowed where it fires.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
@@ -44,6 +44,29 @@ fn timers(microseconds: i64) {
 }
 
 static WALKED: AtomicU64 = AtomicU64::new(0);
+
+/// A stack for handlers, and below it what a larger one would overwrite.
+const STACK: usize = 16 << 10;
+const CANARY: usize = 240 << 10;
+const CANARY_BYTE: u8 = 0xc5;
+
+/// Runs `body` with a stack for signal handlers inside a heap block; whether they kept to it.
+fn on_stack_in_the_heap(body: impl FnOnce()) -> bool {
+    let mut block = vec![CANARY_BYTE; CANARY + STACK];
+    let stack = libc::stack_t {
+        ss_sp: block.as_mut_ptr().wrapping_add(CANARY).cast(),
+        ss_flags: 0,
+        ss_size: STACK,
+    };
+    // SAFETY: zero is a value of the struct.
+    let mut before: libc::stack_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the block outlives its use as a stack.
+    unsafe { libc::sigaltstack(&raw const stack, &raw mut before) };
+    body();
+    // SAFETY: the stack that was there before.
+    unsafe { libc::sigaltstack(&raw const before, ptr::null_mut()) };
+    block.iter().take(CANARY).all(|byte| *byte == CANARY_BYTE)
+}
 
 /// Walks the stack as profilers do.
 extern "C" fn walk(_: c_int) {
@@ -177,7 +200,10 @@ pub(super) fn handlers(arguments: &[String]) {
     let other = thread::spawn(move || until_handled(wanted));
     until_handled(wanted);
     let joined = other.join().is_ok();
-    timers(0);
     say(&format!("{joined}, {} wrong", WRONG.load(Ordering::Relaxed)));
+    HANDLED.store(0, Ordering::Relaxed);
+    let kept = on_stack_in_the_heap(|| until_handled(wanted));
+    timers(0);
+    say(&format!("{kept}, {} wrong", WRONG.load(Ordering::Relaxed)));
     work::say_sums(500);
 }

@@ -57,10 +57,41 @@ fn work_for_long() -> bool {
 /// Smallest stack of a thread.
 const TINY: usize = 16 << 10;
 
+extern "C" fn tiny_thread_that_exits(_: *mut c_void) -> *mut c_void {
+    work_for_long();
+    std::process::exit(4);
+}
+
 extern "C" fn tiny_thread(well: *mut c_void) -> *mut c_void {
     // SAFETY: whoever made the thread waits for it, and passed a place of its own.
     unsafe { *well.cast::<bool>() = work_for_long() };
     ptr::null_mut()
+}
+
+/// Starts a thread with 16 KiB of stack; `place` lives until it is joined.
+fn start_tiny(
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+    place: *mut c_void,
+) -> (i32, libc::pthread_t) {
+    // SAFETY: zero is a value of the struct, which is initialised below.
+    let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a local struct.
+    unsafe { libc::pthread_attr_init(&raw mut attributes) };
+    // SAFETY: as above.
+    unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, TINY) };
+    // SAFETY: zero is a value of the type.
+    let mut thread = unsafe { std::mem::zeroed() };
+    // SAFETY: the function takes what is passed.
+    let failed =
+        unsafe { libc::pthread_create(&raw mut thread, &raw const attributes, body, place) };
+    (failed, thread)
+}
+
+/// Ends the process from a thread with 16 KiB of stack.
+pub(super) fn exit_on_a_tiny_stack() {
+    let (failed, _) = start_tiny(tiny_thread_that_exits, ptr::null_mut());
+    say(&format!("made {failed}"));
+    thread::sleep(LONG * 100);
 }
 
 /// Threads with 16 KiB of stack, some of them at a time.
@@ -69,21 +100,7 @@ pub(super) fn tiny() {
         let mut well = [false; 4];
         let threads: Vec<_> = well
             .iter_mut()
-            .map(|well| {
-                // SAFETY: zero is a value of the struct, and initialised below.
-                let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
-                // SAFETY: a local struct.
-                unsafe { libc::pthread_attr_init(&raw mut attributes) };
-                // SAFETY: as above.
-                unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, TINY) };
-                let mut thread = 0;
-                let place = (&raw mut *well).cast();
-                // SAFETY: the function takes what is passed, which lives until the thread is joined.
-                let failed = unsafe {
-                    libc::pthread_create(&raw mut thread, &raw const attributes, tiny_thread, place)
-                };
-                (failed, thread)
-            })
+            .map(|well| start_tiny(tiny_thread, (&raw mut *well).cast()))
             .collect();
         for (failed, thread) in threads {
             say(&format!("made {failed}"));
@@ -103,9 +120,21 @@ pub(super) fn contexts() {
     by_context::run();
 }
 
+/// Ends the process from a context on a stack inside a heap block.
+pub(super) fn exit_on_a_foreign_stack() {
+    #[cfg(target_env = "gnu")]
+    by_context::exit();
+}
+
 #[cfg(target_env = "gnu")]
 mod by_context {
-    use std::{cell::Cell, mem::MaybeUninit, ptr, thread};
+    use std::{
+        cell::Cell,
+        mem::MaybeUninit,
+        ptr,
+        sync::atomic::{AtomicPtr, Ordering},
+        thread,
+    };
 
     use super::{say, work_for_long};
 
@@ -137,8 +166,13 @@ mod by_context {
         }
     }
 
-    /// Runs twice on the stack given, with work on the thread's own in between.
-    fn visit(stack: *mut u8, bytes: usize) -> bool {
+    extern "C" fn exit_on_other_stack() {
+        work_for_long();
+        std::process::exit(5);
+    }
+
+    /// Enters `body` twice on the stack given, with work on the thread's own in between.
+    fn visit(stack: *mut u8, bytes: usize, body: extern "C" fn()) -> bool {
         // SAFETY: zero is a value of these structs.
         let mut contexts: Contexts = unsafe { MaybeUninit::zeroed().assume_init() };
         contexts.well = true;
@@ -148,7 +182,7 @@ mod by_context {
         contexts.other.uc_stack.ss_size = bytes;
         CONTEXTS.set(&raw mut contexts);
         // SAFETY: the context was filled by `getcontext`; its stack is the caller's to give.
-        unsafe { libc::makecontext(&raw mut contexts.other, on_other_stack, 0) };
+        unsafe { libc::makecontext(&raw mut contexts.other, body, 0) };
         for _ in 0..2 {
             // SAFETY: both contexts are of this visit, and the other comes back here.
             unsafe { libc::swapcontext(&raw mut contexts.own, &raw const contexts.other) };
@@ -160,9 +194,30 @@ mod by_context {
     /// A stack in the middle of a heap block: nothing marks its end.
     fn in_the_heap() -> (bool, bool) {
         let mut block = vec![CANARY_BYTE; CANARY + STACK];
-        let well = visit(block.as_mut_ptr().wrapping_add(CANARY), STACK);
+        let stack = block.as_mut_ptr().wrapping_add(CANARY);
+        let well = visit(stack, STACK, on_other_stack);
         let canary = block.iter().take(CANARY);
         (well, canary.copied().all(|byte| byte == CANARY_BYTE))
+    }
+
+    static BLOCK: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+    extern "C" fn say_canary() {
+        let block = BLOCK.load(Ordering::Relaxed);
+        // SAFETY: set by `exit`, which does not return.
+        let canary = unsafe { std::slice::from_raw_parts(block, CANARY) };
+        let whole = canary.iter().all(|byte| *byte == CANARY_BYTE);
+        say(&format!("canary {whole}"));
+    }
+
+    pub(super) fn exit() {
+        // Before riptide's, so that it runs after it.
+        // SAFETY: the handler takes nothing and does not unwind.
+        unsafe { libc::atexit(say_canary) };
+        let mut block = vec![CANARY_BYTE; CANARY + STACK];
+        BLOCK.store(block.as_mut_ptr(), Ordering::Relaxed);
+        let stack = block.as_mut_ptr().wrapping_add(CANARY);
+        visit(stack, STACK, exit_on_other_stack);
     }
 
     /// A stack with a page below it that nobody can touch, as coroutine libraries make them.
@@ -173,7 +228,7 @@ mod by_context {
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes + 4096, flags, kind, -1, 0) };
         // SAFETY: the first page of the mapping just made.
         unsafe { libc::mprotect(start, 4096, libc::PROT_NONE) };
-        start != libc::MAP_FAILED && visit(start.wrapping_byte_add(4096).cast(), bytes)
+        start != libc::MAP_FAILED && visit(start.wrapping_byte_add(4096).cast(), bytes, on_other_stack)
     }
 
     pub(super) fn run() {

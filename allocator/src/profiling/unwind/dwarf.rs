@@ -125,11 +125,13 @@ impl Dwarf {
     }
 
     /// Walks the stack into `stack`, which is empty; false when there are no tables or every cache is
-    /// in use, and then it is empty as before.
+    /// in use, and then it is empty as before. Without room for framehop (`tables_fit`) it ends at the
+    /// first address that has no rule yet.
     pub(crate) fn walk(
         &self,
         registers: &Registers,
         bounds: &StackBounds,
+        tables_fit: bool,
         stack: &mut Stack,
     ) -> bool {
         let Some(modules) = self.modules() else {
@@ -137,13 +139,13 @@ impl Dwarf {
         };
         #[cfg(target_arch = "x86_64")]
         if self
-            .walk_by_rules(modules, registers, bounds, stack)
+            .walk_by_rules(modules, registers, bounds, tables_fit, stack)
             .is_none()
         {
             stack.clear();
         }
         #[cfg(not(target_arch = "x86_64"))]
-        if let Some(mut cache) = self.take_cache(registers) {
+        if tables_fit && let Some(mut cache) = self.take_cache(registers) {
             walk_with(
                 &modules.tables,
                 filled(&mut cache),
@@ -196,6 +198,7 @@ impl Dwarf {
         modules: &ModuleSet,
         registers: &Registers,
         bounds: &StackBounds,
+        tables_fit: bool,
         stack: &mut Stack,
     ) -> Option<()> {
         let readable = Readable::new(registers, bounds);
@@ -209,6 +212,10 @@ impl Dwarf {
         loop {
             let code = address.address_for_lookup();
             let rule = match self.rules.find(code, modules.generation) {
+                Some(Rule::Other) | None if !tables_fit => {
+                    stack.truncated = !stack.frames().is_empty();
+                    return Some(());
+                }
                 Some(rule) => rule,
                 None => {
                     if cache.is_none() {
