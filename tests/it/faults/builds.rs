@@ -26,10 +26,26 @@ fn built(name: &str, arguments: &[&str], flags: &str, environment: &[(&str, &str
     }
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let target = PathBuf::from(root).join("target/faults").join(name);
-    let triple = arguments.iter().skip_while(|word| **word != "--target").nth(1);
+    let triple = arguments
+        .iter()
+        .skip_while(|word| **word != "--target")
+        .nth(1);
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--locked", "--quiet", "--release", "-p", "riptide-tests"])
-        .args(["--bin", "victim-fault", "--bin", "victim-fault-bare", "--target-dir"])
+        .args([
+            "build",
+            "--locked",
+            "--quiet",
+            "--release",
+            "-p",
+            "riptide-tests",
+        ])
+        .args([
+            "--bin",
+            "victim-fault",
+            "--bin",
+            "victim-fault-bare",
+            "--target-dir",
+        ])
         .arg(&target)
         .args(arguments)
         .env("RUSTFLAGS", flags)
@@ -38,8 +54,8 @@ fn built(name: &str, arguments: &[&str], flags: &str, environment: &[(&str, &str
     assert!(status.unwrap().success(), "{name} does not build");
     let programs = target.join(triple.unwrap_or(&"")).join("release");
     let run = |arguments: &[&str]| {
-        let mut fault = Fault::new(arguments)
-            .prepared(|command| _ = command.envs(environment.iter().copied()));
+        let mut fault =
+            Fault::new(arguments).prepared(|command| _ = command.envs(environment.iter().copied()));
         fault.program = programs.join("victim-fault");
         fault.bare = programs.join("victim-fault-bare");
         fault.assert_same_always()
@@ -60,7 +76,15 @@ fn built(name: &str, arguments: &[&str], flags: &str, environment: &[(&str, &str
     for arguments in [&["tiny-stacks"][..], &["contexts"], &["execs", "3"]] {
         run(arguments).1.assert_complete();
     }
-    for way in ["kill", "abort", "exit", "exit-now", "panic-aborts", "panic", "too-much"] {
+    for way in [
+        "kill",
+        "abort",
+        "exit",
+        "exit-now",
+        "panic-aborts",
+        "panic",
+        "too-much",
+    ] {
         run(&[way]);
     }
 }
@@ -86,7 +110,12 @@ fn static_at_a_fixed_address() {
 
 #[test]
 fn panic_abort() {
-    built("panic-abort", &["--config", "profile.release.panic=\"abort\""], "", &[]);
+    built(
+        "panic-abort",
+        &["--config", "profile.release.panic=\"abort\""],
+        "",
+        &[],
+    );
 }
 
 #[test]

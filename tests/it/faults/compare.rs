@@ -24,7 +24,11 @@ impl Deed {
     /// The deed of a program that works to its end.
     pub(super) fn assert_complete(&self) {
         assert!(self.status.success(), "{self:?}");
-        assert_eq!(self.lines.last().map(String::as_str), Some("end"), "{self:?}");
+        assert_eq!(
+            self.lines.last().map(String::as_str),
+            Some("end"),
+            "{self:?}"
+        );
     }
 }
 
@@ -136,7 +140,9 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
         }
     }
     let guard = KillOnDrop(child);
-    wait_for(&format!("the end of {what}"), || guard.0.try_wait().unwrap())
+    wait_for(&format!("the end of {what}"), || {
+        guard.0.try_wait().unwrap()
+    })
 }
 
 /// The regions in a directory.

@@ -61,8 +61,17 @@ const ERRORS: [&str; 2] = ["1", "38"];
 fn system_calls_forbidden_after_the_start() {
     for errno in ERRORS {
         let calls = [
-            "openat", "read", "pread64", "mprotect", "madvise", "newfstatat", "ioctl", "prlimit64",
-            "gettid", "clock_gettime", "all",
+            "openat",
+            "read",
+            "pread64",
+            "mprotect",
+            "madvise",
+            "newfstatat",
+            "ioctl",
+            "prlimit64",
+            "gettid",
+            "clock_gettime",
+            "all",
         ];
         for call in calls {
             let (_, deed) = Fault::new(&["sandbox", errno, call]).assert_same_always();
@@ -76,8 +85,21 @@ fn system_calls_forbidden_after_the_start() {
 #[test]
 fn system_calls_forbidden_from_the_start() {
     let calls = [
-        "fallocate", "memfd_create", "mkdir", "fstatfs", "renameat", "renameat2", "unlink", "unlinkat",
-        "fchmod", "readlink", "ioctl", "prlimit64", "gettid", "geteuid", "clock_gettime",
+        "fallocate",
+        "memfd_create",
+        "mkdir",
+        "fstatfs",
+        "renameat",
+        "renameat2",
+        "unlink",
+        "unlinkat",
+        "fchmod",
+        "readlink",
+        "ioctl",
+        "prlimit64",
+        "gettid",
+        "geteuid",
+        "clock_gettime",
     ];
     for errno in ERRORS {
         for call in calls.iter().map(std::slice::from_ref).chain([&calls[..]]) {
@@ -136,8 +158,8 @@ fn options_of_jemalloc() {
         "junk:true,tcache:false,retain:false,narenas:1,dirty_decay_ms:0,cache_oblivious:false",
     ];
     for option in options {
-        let fault = Fault::new(&["plain"])
-            .prepared(|command| _ = command.env("_RJEM_MALLOC_CONF", option));
+        let fault =
+            Fault::new(&["plain"]).prepared(|command| _ = command.env("_RJEM_MALLOC_CONF", option));
         let (directory, deed) = fault.assert_same_always();
         println!("{option}: {:?}", deed.status);
         if deed.status.success() {
@@ -178,7 +200,10 @@ fn in_a_mount(options: &str, fill: &str) {
 fn full_file_system() {
     let fill = "{ head -c 100M /dev/zero >DIR/filler 2>DIR/none || true; }";
     let place = "$RIPTIDE_DIR";
-    in_a_mount("size=8m", &fill.replace("DIR/none", "/dev/null").replace("DIR", place));
+    in_a_mount(
+        "size=8m",
+        &fill.replace("DIR/none", "/dev/null").replace("DIR", place),
+    );
     // It fills while the program runs.
     let slowly = "{ (sleep 0.02; exec head -c 100M) </dev/zero >DIR/filler 2>/dev/null & }";
     in_a_mount("size=64m", &slowly.replace("DIR", place));
@@ -230,7 +255,11 @@ fn scribbled_region() {
             while child.try_wait().unwrap().is_none() {
                 for _ in 0..10_000 {
                     // Heads and figures lie at the beginning; most of the rest is empty.
-                    let bound = if numbers.below(2) == 0 { 1 << 14 } else { words.len() };
+                    let bound = if numbers.below(2) == 0 {
+                        1 << 14
+                    } else {
+                        words.len()
+                    };
                     let value = match numbers.below(4) {
                         0 => 0,
                         1 => u64::MAX,
@@ -256,8 +285,7 @@ fn scribbled_region() {
 fn out_of_memory() {
     // With and without a reserved range.
     for resource in [libc::RLIMIT_DATA, libc::RLIMIT_AS] {
-        let fault =
-            Fault::new(&["oom"]).prepared(|command| limit(command, resource, 512 << 20));
+        let fault = Fault::new(&["oom"]).prepared(|command| limit(command, resource, 512 << 20));
         let (directory, deed) = fault.assert_same_always();
         deed.assert_complete();
         assert_eq!(deed.lines[1], "no more, true");
@@ -313,7 +341,11 @@ fn stripped_binaries() {
     let own = Directory::new();
     for arguments in [
         &["--strip-all"][..],
-        &["--strip-all", "--remove-section=.eh_frame_hdr", "--remove-section=.comment"],
+        &[
+            "--strip-all",
+            "--remove-section=.eh_frame_hdr",
+            "--remove-section=.comment",
+        ],
     ] {
         let program = own.path().join("stripped");
         let status = Command::new("strip")

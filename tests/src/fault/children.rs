@@ -66,7 +66,9 @@ fn beside(threads: usize, body: impl FnOnce()) {
 /// Forks at random points. Each child uses what it inherited and computes the sum of its number; every
 /// tenth has a thread and a child of its own.
 pub(super) fn forks(count: usize, threads: usize) {
-    let inherited: Vec<Vec<u8>> = (0..400).map(|n| vec![n as u8; 1 + n * 37 % 9_000]).collect();
+    let inherited: Vec<Vec<u8>> = (0..400)
+        .map(|n| vec![n as u8; 1 + n * 37 % 9_000])
+        .collect();
     let right: Vec<u64> = (0..16).map(|seed| sum(seed, 200)).collect();
     let mut numbers = Numbers::new(u64::from(std::process::id()));
     let mut failed = 0;

@@ -200,7 +200,10 @@ pub(super) fn handlers(arguments: &[String]) {
     let other = thread::spawn(move || until_handled(wanted));
     until_handled(wanted);
     let joined = other.join().is_ok();
-    say(&format!("{joined}, {} wrong", WRONG.load(Ordering::Relaxed)));
+    say(&format!(
+        "{joined}, {} wrong",
+        WRONG.load(Ordering::Relaxed)
+    ));
     HANDLED.store(0, Ordering::Relaxed);
     let kept = on_stack_in_the_heap(|| until_handled(wanted));
     timers(0);

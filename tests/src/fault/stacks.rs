@@ -1,5 +1,8 @@
 //! Stacks that are deep, large, tiny, or not the thread's own.
-#![expect(unsafe_code, reason = "makes threads and contexts on stacks of its own")]
+#![expect(
+    unsafe_code,
+    reason = "makes threads and contexts on stacks of its own"
+)]
 
 use std::{
     ffi::c_void,
@@ -24,7 +27,11 @@ fn recurse(depth: usize) -> u64 {
 fn recurse_in_large_frames(depth: usize) -> u64 {
     let frame = black_box([depth as u8; 100 << 10]);
     let block = black_box(vec![depth as u8; 100 + depth]);
-    let below = if depth == 0 { 0 } else { recurse_in_large_frames(depth - 1) };
+    let below = if depth == 0 {
+        0
+    } else {
+        recurse_in_large_frames(depth - 1)
+    };
     below + u64::from(black_box(&frame)[depth]) + block.len() as u64
 }
 
@@ -228,7 +235,8 @@ mod by_context {
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes + 4096, flags, kind, -1, 0) };
         // SAFETY: the first page of the mapping just made.
         unsafe { libc::mprotect(start, 4096, libc::PROT_NONE) };
-        start != libc::MAP_FAILED && visit(start.wrapping_byte_add(4096).cast(), bytes, on_other_stack)
+        start != libc::MAP_FAILED
+            && visit(start.wrapping_byte_add(4096).cast(), bytes, on_other_stack)
     }
 
     pub(super) fn run() {

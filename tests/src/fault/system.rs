@@ -1,5 +1,8 @@
 //! What the system gives and takes: system calls, descriptors, rights, files, memory, libraries.
-#![expect(unsafe_code, reason = "system calls, and functions of loaded libraries")]
+#![expect(
+    unsafe_code,
+    reason = "system calls, and functions of loaded libraries"
+)]
 
 use std::{
     ffi::{CString, c_int, c_long, c_void},
@@ -56,7 +59,12 @@ fn forbid(errno: u32, names: &[String]) -> bool {
         k,
     };
     // The number of the call, then a comparison and an answer for each name.
-    let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    let mut filter = vec![statement(
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        0,
+        0,
+        0,
+    )];
     for (name, number) in CALLS {
         if names.iter().any(|wanted| wanted == name || wanted == "all") {
             let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -197,11 +205,10 @@ pub(super) fn out_of_memory() {
         let mut size = 1 << 20;
         while size >= 16 {
             let mut block = Vec::<u8>::new();
-            let grown = block.try_reserve_exact(size).is_ok()
-                && {
-                    block.resize(size / 2, 7);
-                    block.try_reserve_exact(size * 2).is_ok()
-                };
+            let grown = block.try_reserve_exact(size).is_ok() && {
+                block.resize(size / 2, 7);
+                block.try_reserve_exact(size * 2).is_ok()
+            };
             if !grown {
                 size /= 2;
             }
@@ -220,7 +227,10 @@ pub(super) fn too_much() {
     let mut block = vec![1_u8; 100];
     for size in [isize::MAX as usize, isize::MAX as usize - 200, 1 << 62] {
         say(&format!("{}", block.try_reserve_exact(size).is_err()));
-        say(&format!("{}", Vec::<u8>::new().try_reserve_exact(size).is_err()));
+        say(&format!(
+            "{}",
+            Vec::<u8>::new().try_reserve_exact(size).is_err()
+        ));
     }
     say(&format!("{:x}", sum(1, 2_000)));
     std::hint::black_box(Vec::<u8>::with_capacity(1 << 61));

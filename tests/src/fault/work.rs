@@ -1,5 +1,8 @@
 //! Allocating in every way.
-#![expect(unsafe_code, reason = "allocates by an allocator that is not the program's own")]
+#![expect(
+    unsafe_code,
+    reason = "allocates by an allocator that is not the program's own"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout},
@@ -124,7 +127,9 @@ pub(super) fn with_another(other: &(impl GlobalAlloc + Sync), rounds: usize) {
     let well = thread::scope(|scope| {
         let others: Vec<_> = (1..4).map(|seed| scope.spawn(move || work(seed))).collect();
         let own = work(0);
-        let others = others.into_iter().map(|other| other.join().unwrap_or(false));
+        let others = others
+            .into_iter()
+            .map(|other| other.join().unwrap_or(false));
         others.fold(own, |well, other| well && other)
     });
     say(&format!("beside another: {well}"));
