@@ -283,12 +283,7 @@ impl Session {
     /// Verdicts as of the last snapshot, the worst first and then by growth.
     pub fn findings(&mut self) -> Vec<Finding> {
         self.name(true);
-        let status = &self.observation.status;
-        let headroom = status
-            .cgroup_limit
-            .zip(status.cgroup_usage)
-            .map(|(limit, usage)| limit.saturating_sub(usage) as f64);
-        self.model.verdicts(&self.observation, headroom)
+        self.model.verdicts(&self.observation, self.fresh)
     }
 
     /// The model, for groups, shapes and histories as of the last snapshot.

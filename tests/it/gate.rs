@@ -12,6 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    corpus::{HEALTHY, LEAKS},
     harness::{Directory, clean_command, long, program, riptide_path, victim_command},
     readers::read,
 };
@@ -101,27 +102,6 @@ fn assert_reports(directory: &Path, scenario: &str, function: Option<&str>) {
         None => assert!(failed.is_empty(), "{scenario}: {failed:?}"),
     }
 }
-
-const LEAKS: [(&str, &str); 10] = [
-    ("interner", "interner"),
-    ("rc-cycle", "rc_cycle"),
-    ("forgotten-entries", "forgotten_entries"),
-    ("unbounded-channel", "unbounded_channel"),
-    ("never-joined", "never_joined"),
-    ("thread-local", "thread_local_growth"),
-    ("mem-forget", "mem_forget"),
-    ("log-buffer", "log_buffer"),
-    ("large-rare", "large_rare"),
-    ("slow-under-churn", "mem_forget"),
-];
-const HEALTHY: [&str; 6] = [
-    "sessions",
-    "history",
-    "warm-up",
-    "sawtooth",
-    "late-init",
-    "doubling",
-];
 
 /// Each leaking program fails, each healthy one passes, within a minute: `growing` for the leaks, as a
 /// slow one cannot be told from a buffer that fills so soon, and `leak` for what is healthy.

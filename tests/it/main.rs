@@ -13,6 +13,7 @@
 
 mod advise;
 mod attach;
+mod corpus;
 mod dashboard;
 mod death;
 mod diff;

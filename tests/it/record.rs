@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use riptide_tests::victim::Numbers;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::harness::{
@@ -249,4 +250,76 @@ fn a_recorder_killed_anywhere_leaves_a_recording() {
     }
     println!("{read} could be read");
     assert!(read > 0);
+}
+
+/// A process that ends with its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a busy service is called while it runs is what its recording calls it at that moment.
+#[test]
+fn a_recording_has_the_verdicts_of_the_live_run() {
+    let seconds: u64 = if long() { 3_600 } else { 45 };
+    let directory = Directory::new();
+    let file = directory.path().join("past.riptide");
+    let demo = clean_command(riptide_path())
+        .args(["demo", "--headless", "--seconds"])
+        .arg((seconds + 60).to_string())
+        .env("RIPTIDE_DIR", directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _demo = Ended(demo.unwrap());
+    let region = directory.region();
+    let mut recorder = Ended(record(&region, &file, &[]));
+    wait_for("the recording", || {
+        (fs::metadata(&file).ok()?.len() > 0).then_some(())
+    });
+    let began = Instant::now();
+    let target = region.to_str().unwrap();
+    let watched = seconds.to_string();
+    let live = json(&["leaks", target, "--all", "--json", "--for", &watched]);
+    let at = format!("{}s", began.elapsed().as_secs());
+    let pid = Pid::from_child(&recorder.0);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert!(recorder.0.wait().unwrap().success());
+    let path = file.to_str().unwrap();
+    let began = Instant::now();
+    let replayed = json(&["leaks", path, "--all", "--json", "--at", &at]);
+    let opened = began.elapsed();
+    println!(
+        "{seconds} s of the demo's service: {} bytes, {opened:.1?} to its end with symbols and verdicts",
+        fs::metadata(&file).unwrap().len()
+    );
+    let called = |findings: &Value, verdict: &str| -> Vec<String> {
+        let all = findings["findings"].as_array().unwrap();
+        let mut names: Vec<String> = all
+            .iter()
+            .filter(|finding| finding["verdict"] == verdict)
+            .map(|finding| format!("{} {}", finding["function"], finding["line"]))
+            .collect();
+        names.sort();
+        names
+    };
+    for verdict in ["leak", "growing", "cache-like", "warm-up", "healthy"] {
+        let (live, replayed) = (called(&live, verdict), called(&replayed, verdict));
+        println!("{verdict}: live {live:#?}, replayed {replayed:#?}");
+        if verdict == "leak" {
+            assert_eq!(live, replayed);
+        }
+    }
+    let leaks_or_grows = |findings: &Value| {
+        let mut names = called(findings, "leak");
+        names.extend(called(findings, "growing"));
+        names
+    };
+    assert!(!leaks_or_grows(&replayed).is_empty(), "{replayed:#}");
+    assert_eq!(leaks_or_grows(&live), leaks_or_grows(&replayed));
 }

@@ -5,7 +5,10 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::harness::{Directory, Victim, long, riptide};
+use crate::{
+    corpus::{HEALTHY, LEAKS},
+    harness::{Directory, Victim, long, riptide},
+};
 
 /// Starts a victim and gives the function it names.
 fn start(program: &str, scenario: &str, rate: &str) -> (Directory, Victim, String) {
@@ -97,27 +100,12 @@ fn every_kind_of_leak_is_called_one_in_time() {
     }
     let leak = &["leak"];
     thread::scope(|scope| {
-        for scenario in [
-            "rc-cycle",
-            "forgotten-entries",
-            "unbounded-channel",
-            "never-joined",
-            "thread-local",
-            "interner",
-            "mem-forget",
-            "log-buffer",
-            "large-rare",
-        ] {
-            scope.spawn(move || found(scenario, "1536", "118s", leak));
+        for (scenario, _) in LEAKS {
+            if scenario != "slow-under-churn" {
+                scope.spawn(move || found(scenario, "1536", "118s", leak));
+            }
         }
-        for scenario in [
-            "warm-up",
-            "history",
-            "sawtooth",
-            "late-init",
-            "sessions",
-            "doubling",
-        ] {
+        for scenario in HEALTHY {
             scope.spawn(move || cleared(scenario, "1536", "200s"));
         }
     });

@@ -105,6 +105,55 @@ fn large_rare(blocks: &mut Vec<Vec<u8>>, bytes: usize) {
     blocks.push(vec![7; bytes]);
 }
 
+#[inline(never)]
+fn realloc_chain(chains: &mut Vec<Vec<u8>>, bytes: usize) {
+    // Messages that come in pieces of 200 bytes, are whole at 8 KB, and are never dropped.
+    for _ in 0..bytes / 200 {
+        if chains.last().is_none_or(|chain| chain.len() >= 8_000) {
+            chains.push(Vec::new());
+        }
+        if let Some(chain) = chains.last_mut() {
+            chain.extend_from_slice(&[8; 200]);
+        }
+    }
+}
+
+/// Keeps a block that was asked for by one of fifty callers.
+#[inline(never)]
+fn keep(kept: &mut Vec<Box<[u8]>>) {
+    kept.push(vec![9; 500].into_boxed_slice());
+}
+
+#[inline(never)]
+fn caller<const NUMBER: usize>(kept: &mut Vec<Box<[u8]>>) -> usize {
+    keep(kept);
+    // So that the compiler does not make one function of all.
+    std::hint::black_box(NUMBER)
+}
+
+macro_rules! callers {
+    ($($tens:literal)*) => {
+        [$(
+            caller::<{ $tens * 10 }>, caller::<{ $tens * 10 + 1 }>, caller::<{ $tens * 10 + 2 }>,
+            caller::<{ $tens * 10 + 3 }>, caller::<{ $tens * 10 + 4 }>, caller::<{ $tens * 10 + 5 }>,
+            caller::<{ $tens * 10 + 6 }>, caller::<{ $tens * 10 + 7 }>, caller::<{ $tens * 10 + 8 }>,
+            caller::<{ $tens * 10 + 9 }>,
+        )*]
+    };
+}
+
+type Caller = fn(&mut Vec<Box<[u8]>>) -> usize;
+
+const CALLERS: [Caller; 50] = callers!(0 1 2 3 4);
+
+fn spread(kept: &mut Vec<Box<[u8]>>, bytes: usize, numbers: &mut Numbers) {
+    for _ in 0..bytes / 500 {
+        if let Some(caller) = CALLERS.get(numbers.below(CALLERS.len())) {
+            caller(kept);
+        }
+    }
+}
+
 /// Work that leaves nothing behind.
 #[inline(never)]
 fn churn(bytes: usize) -> usize {
@@ -125,6 +174,7 @@ fn main() -> ExitCode {
     let mut tasks: Vec<Box<dyn FnOnce() -> usize>> = Vec::new();
     let mut blocks = Vec::new();
     let mut log = Vec::new();
+    let (mut chains, mut kept) = (Vec::new(), Vec::new());
     let (sender, receiver) = channel();
     let function = match scenario.as_str() {
         "rc-cycle" => "rc_cycle",
@@ -136,6 +186,8 @@ fn main() -> ExitCode {
         "mem-forget" => "mem_forget",
         "log-buffer" => "log_buffer",
         "large-rare" => "large_rare",
+        "realloc-chain" => "realloc_chain",
+        "spread" => "keep",
         "slow-under-churn" => "mem_forget",
         other => {
             eprintln!("no scenario {other:?}");
@@ -155,6 +207,8 @@ fn main() -> ExitCode {
             "interner" => interner(&mut names, bytes, &mut numbers),
             "mem-forget" => mem_forget(bytes),
             "log-buffer" => log_buffer(&mut log, bytes),
+            "realloc-chain" => realloc_chain(&mut chains, bytes),
+            "spread" => spread(&mut kept, bytes, &mut numbers),
             "large-rare" => {
                 owed += bytes;
                 if tick.is_multiple_of(100) {

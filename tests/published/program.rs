@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use crate::report;
+use crate::{
+    harness::{Directory, riptide},
+    report,
+};
 
 /// A program of the crate registry. Its version stands in a manifest as well.
 #[derive(Debug)]
@@ -103,6 +106,16 @@ pub(crate) struct Built {
     pub(crate) binary: PathBuf,
     /// Where the sources of the package are, as debug information names it.
     pub(crate) source: PathBuf,
+}
+
+/// What `riptide advise` prints about the one target in a directory, watched for five seconds.
+pub(crate) fn advice(directory: &Directory) -> String {
+    let region = directory.region();
+    let output = riptide(&["advise", region.to_str().unwrap(), "--for", "5s"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Without the heading.
+    text.split_once("\n\n").unwrap().1.to_owned()
 }
 
 impl Program {

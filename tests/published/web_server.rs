@@ -4,7 +4,7 @@ use crate::{
     harness::{Directory, Top},
     http::{Answer, Client},
     profile::{assert_exact, assert_nothing_unrecorded, own_names, own_places, top},
-    program::{Build, SIMPLE_HTTP_SERVER},
+    program::{Build, MINISERVE, SIMPLE_HTTP_SERVER, advice},
     report,
     server::{Load, Server, write_pages},
 };
@@ -164,4 +164,28 @@ fn the_server_is_exact_at_interval_one() {
     let (top, ..) = serve(Build::Lines, "1", &pages());
     assert_exact(&top);
     assert!(top.live("bytes").estimate > 0.0);
+}
+
+/// Reported as it is: nobody knows what these programs waste.
+#[test]
+fn advice_on_two_servers_under_load_is_reported() {
+    let root = pages();
+    let miniserve = ["--interfaces=127.0.0.1", "--port=PORT"];
+    let servers: [(_, _, &[&str]); 2] = [
+        (SIMPLE_HTTP_SERVER, Build::Lines, &ARGUMENTS),
+        (MINISERVE, Build::Development, &miniserve),
+    ];
+    for (program, build, arguments) in servers {
+        let directory = Directory::new();
+        let binary = program.build(build).binary;
+        let server = Server::start(&binary, arguments, root.path(), &directory, None);
+        let load = Load::start(server.port, &["GET /pages/", "GET /large.txt"]);
+        load.wait_for_answers(100);
+        report(&format!(
+            "advice on {}:\n{}",
+            program.package,
+            advice(&directory)
+        ));
+        load.finish();
+    }
 }

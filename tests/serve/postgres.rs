@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::{
     harness::{Directory, clean_command, long, wait_for},
     http::{Answer, raw},
-    program::{Build, Program},
+    program::{Build, Program, advice},
     prometheus::free_port,
     report,
     server::{QUICK, Server},
@@ -330,6 +330,8 @@ fn a_service_on_postgresql_answers_as_it_does_bare_and_nothing_untrue_is_found()
             })
         })
         .collect();
+    // Reported as it is: nobody knows what this program wastes.
+    report(&format!("advice on atuin-server:\n{}", advice(&regions)));
     let sessions: u32 = clients
         .into_iter()
         .map(|client| client.join().unwrap())

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Estimate, Model, NO_SITE};
+use super::{FreshMemory, Model, NO_SITE};
 use crate::{
     estimate::Totals,
     ingest::Observation,
@@ -43,13 +43,10 @@ struct Group {
 }
 
 impl Model {
-    /// Verdicts on all sites as of the last look, the worst first and then by growth. `headroom_bytes`
-    /// is what is left up to the memory limit.
-    pub fn verdicts(
-        &mut self,
-        observation: &Observation,
-        headroom_bytes: Option<f64>,
-    ) -> Vec<Finding> {
+    /// Verdicts on all sites as of the last look, the worst first and then by growth.
+    pub fn verdicts(&mut self, observation: &Observation, fresh: FreshMemory) -> Vec<Finding> {
+        let headroom = self.memory(observation, fresh).cgroup_headroom();
+        let headroom_bytes = headroom.map(|bytes| bytes as f64);
         self.group();
         let mut evidence = std::mem::take(&mut self.evidence);
         self.tracker.gather(observation, &mut evidence);
@@ -220,7 +217,7 @@ impl Model {
             .rate
             .filter(|_| grows)
             .zip(headroom_bytes)
-            .and_then(|(rate, headroom)| time_to_limit(&rate, headroom));
+            .and_then(|(rate, headroom)| rate.time_to_use_up(headroom));
         let slope = grows.then(|| theil_sen(&self.tracker.levels(&group.places)));
         let evidence = words::sentences(
             &group.evidence,
@@ -267,13 +264,4 @@ fn thresholds(groups: &[Group]) -> Thresholds {
         plateau: p_values(|candidate| candidate.plateau.map(|of| of.p_value)),
         growth: p_values(|candidate| candidate.growth.map(|of| of.p_value)),
     }
-}
-
-/// Seconds until `headroom` bytes are used up; none unless the rate is positive at all its ends.
-fn time_to_limit(rate: &Estimate, headroom: f64) -> Option<Estimate> {
-    (rate.low > 0.0 && headroom >= 0.0).then(|| Estimate {
-        estimate: headroom / rate.estimate,
-        low: headroom / rate.high,
-        high: headroom / rate.low,
-    })
 }

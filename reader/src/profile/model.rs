@@ -476,7 +476,7 @@ impl Model {
         })
     }
 
-    fn memory(&self, observation: &Observation, fresh: FreshMemory) -> Memory {
+    pub(super) fn memory(&self, observation: &Observation, fresh: FreshMemory) -> Memory {
         let status = &observation.status;
         let interval = observation.counts.interval_bytes;
         let with_unseen = |mut sum: Sum, share: f64| {

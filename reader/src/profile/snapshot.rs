@@ -23,6 +23,19 @@ pub struct Estimate {
     pub high: f64,
 }
 
+impl Estimate {
+    /// Seconds until `headroom` bytes are used up at this rate in bytes a second; `None` for a rate that
+    /// may be nothing or less.
+    #[must_use]
+    pub fn time_to_use_up(&self, headroom: f64) -> Option<Self> {
+        (self.low > 0.0 && headroom >= 0.0).then(|| Self {
+            estimate: headroom / self.estimate,
+            low: headroom / self.high,
+            high: headroom / self.low,
+        })
+    }
+}
+
 /// Where a target is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -188,6 +201,12 @@ impl Memory {
     pub fn cgroup_in_use(&self) -> Option<u64> {
         let usage = self.cgroup_usage?;
         Some(usage.saturating_sub(self.cgroup_reclaimable.unwrap_or(0)))
+    }
+
+    /// Bytes left until the limit of the cgroup.
+    #[must_use]
+    pub fn cgroup_headroom(&self) -> Option<u64> {
+        Some(self.cgroup_limit?.saturating_sub(self.cgroup_in_use()?))
     }
 }
 

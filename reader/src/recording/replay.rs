@@ -438,12 +438,7 @@ impl Replay {
 
     /// Verdicts, as of a live target's.
     pub fn findings(&mut self) -> Vec<Finding> {
-        let status = &self.observation.status;
-        let headroom = status
-            .cgroup_limit
-            .zip(status.cgroup_usage)
-            .map(|(limit, usage)| limit.saturating_sub(usage) as f64);
-        self.model.verdicts(&self.observation, headroom)
+        self.model.verdicts(&self.observation, self.fresh)
     }
 
     /// Every stack with its figures.

@@ -15,7 +15,7 @@ use riptide_reader::{
     estimate::weigh,
     ingest::{Ingest, Observation},
     leak::Finding,
-    profile::{Frame, Model, Resolver},
+    profile::{Frame, FreshMemory, Model, Resolver},
 };
 use riptide_region::{
     counters::{Counter, Gauge},
@@ -349,7 +349,7 @@ pub(crate) fn run(
         }
         if (step + 1).is_multiple_of(50) {
             model.name(observation, &mut world.names, false);
-            if !look(now, model.verdicts(observation, None)) {
+            if !look(now, model.verdicts(observation, FreshMemory::default())) {
                 return;
             }
         }

@@ -11,7 +11,6 @@ use riptide_reader::profile::{Site, Snapshot};
 use crate::{
     alerts::{Engine, Now, Reading, Rules, SiteEvidence, TargetName, Timing, VerdictReading},
     look::{Alerts, Findings},
-    units::{self, Trend},
 };
 
 /// Sites that an alert points at.
@@ -97,11 +96,6 @@ fn growing(snapshot: &Snapshot) -> Vec<&Site> {
 fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
     let memory = &snapshot.memory;
     let growth = snapshot.rates.growth_bytes_per_second;
-    let headroom = memory
-        .cgroup_limit
-        .zip(memory.cgroup_in_use())
-        .map(|(limit, usage)| limit.saturating_sub(usage) as f64);
-    let grows = growth.filter(|growth| units::trend(Some(growth)) == Trend::Grows);
     let loss = &snapshot.loss;
     let share = |lost: u64| {
         let all = (lost + snapshot.sampling.samples) as f64;
@@ -122,13 +116,9 @@ fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
         allocated: memory.allocated,
         active: memory.active,
         growth_bytes_per_second: growth,
-        time_to_limit_seconds: grows.zip(headroom).map(|(growth, headroom)| {
-            riptide_reader::profile::Estimate {
-                estimate: headroom / growth.estimate,
-                low: headroom / growth.high,
-                high: headroom / growth.low,
-            }
-        }),
+        time_to_limit_seconds: growth
+            .zip(memory.cgroup_headroom())
+            .and_then(|(growth, headroom)| growth.time_to_use_up(headroom as f64)),
         lost_share: share(records).max(share(loss.unrecorded_blocks)),
         unrecorded_blocks: loss.unrecorded_blocks,
         verdicts: list

@@ -254,14 +254,13 @@ impl Following {
         let growth = self.growth(&figures);
         let memory = &figures.memory;
         let limit = memory.cgroup_limit.zip(memory.cgroup_in_use());
-        let headroom = limit.map(|(limit, usage)| limit.saturating_sub(usage) as f64);
         let jemalloc = memory.active.zip(memory.allocated);
         Tick {
             identity: Arc::clone(identity),
             at: SystemTime::now(),
             time_to_limit_seconds: growth
-                .zip(headroom)
-                .and_then(|(growth, headroom)| time_to(headroom, &growth)),
+                .zip(memory.cgroup_headroom())
+                .and_then(|(growth, headroom)| growth.time_to_use_up(headroom as f64)),
             growth_bytes_per_second: growth,
             fragmentation: jemalloc
                 .filter(|(active, _)| *active > 0)
@@ -329,15 +328,6 @@ impl Lost {
     }
 }
 
-/// Seconds until `headroom` bytes are used up by a growth that is not nothing.
-fn time_to(headroom: f64, growth: &Estimate) -> Option<Estimate> {
-    (growth.low > 0.0).then(|| Estimate {
-        estimate: headroom / growth.estimate,
-        low: headroom / growth.high,
-        high: headroom / growth.low,
-    })
-}
-
 /// CPU time that this thread has used.
 pub(super) fn thread_cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -360,18 +350,6 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_growth_that_may_be_nothing_reaches_no_limit() {
-        let growth = |estimate, low, high| Estimate {
-            estimate,
-            low,
-            high,
-        };
-        assert_eq!(time_to(100.0, &growth(10.0, -1.0, 20.0)), None);
-        let time = time_to(100.0, &growth(10.0, 5.0, 20.0)).unwrap();
-        assert_eq!((time.low, time.estimate, time.high), (5.0, 10.0, 20.0));
-    }
 
     #[test]
     fn the_larger_share_of_loss_counts_and_only_what_is_new() {
