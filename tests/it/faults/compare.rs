@@ -44,9 +44,15 @@ pub(super) struct Fault<'a> {
 
 impl<'a> Fault<'a> {
     pub(super) fn new(arguments: &[&str]) -> Self {
+        // Those of another build, if named.
+        let other = std::env::var_os("RIPTIDE_FAULT_PROGRAMS").map(PathBuf::from);
+        let named = |name| match &other {
+            Some(programs) => programs.join(name),
+            None => program(name),
+        };
         Self {
-            program: program("victim-fault"),
-            bare: program("victim-fault-bare"),
+            program: named("victim-fault"),
+            bare: named("victim-fault-bare"),
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             prepare: Box::new(|_| {}),
             meanwhile: Box::new(|_, _| {}),
