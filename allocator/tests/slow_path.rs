@@ -38,7 +38,9 @@ fn threads_allocate_and_free_each_others_blocks() {
             scope.spawn(move || {
                 let mut state = seed;
                 for _ in 0..20_000 {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     let size = 1 + (state >> 33) % if state >> 60 == 0 { 40_000 } else { 900 };
                     let layout = Layout::array::<u8>(size).unwrap();
                     // SAFETY: the size is not zero.

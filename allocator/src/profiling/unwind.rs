@@ -344,6 +344,35 @@ mod tests {
         });
     }
 
+    /// As on a coroutine's stack.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn without_room_for_tables_a_walk_learns_its_way_to_the_root() {
+        with_walker(UnwindChoice::Dwarf, |walker, _| {
+            deep(5, &mut || {
+                let registers = Registers::capture();
+                let bounds =
+                    thread_state::with(|state| stack_bounds::find(state, registers.stack_pointer))
+                        .unwrap();
+                let mut lengths = Vec::new();
+                let mut stack = Stack::new();
+                for _ in 0..MAX_FRAMES {
+                    stack.clear();
+                    walker.dwarf.walk(&registers, &bounds, false, &mut stack);
+                    lengths.push(stack.frames().len());
+                    walker.dwarf.learn();
+                }
+                let mut whole = Stack::new();
+                walker
+                    .dwarf
+                    .walk_without_rules(&registers, &bounds, &mut whole);
+                assert_eq!(lengths[0], 0);
+                assert!(lengths.is_sorted(), "{lengths:?}");
+                assert_eq!(stack.frames(), whole.frames());
+            });
+        });
+    }
+
     #[test]
     fn rules_of_modules_that_are_gone_are_not_used() {
         with_walker(UnwindChoice::Dwarf, |walker, _| {

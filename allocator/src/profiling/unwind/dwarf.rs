@@ -117,6 +117,25 @@ impl Dwarf {
         }
     }
 
+    /// Works out the rules that walks without room for it came to lack: each leads such a walk a frame
+    /// further.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn learn(&self) {
+        let Some(modules) = self.modules() else {
+            return;
+        };
+        for code in self.rules.take_wanted() {
+            let Some(mut cache) = self.caches.iter().find_map(TryLock::try_lock) else {
+                return;
+            };
+            let Some(address) = FrameAddress::from_return_address(code.wrapping_add(1)) else {
+                continue;
+            };
+            let rule = work_out(&modules.tables, filled(&mut cache), address);
+            self.rules.keep(code, modules.generation, rule);
+        }
+    }
+
     fn modules(&self) -> Option<&ModuleSet> {
         // SYNC(tables-published): Acquire; pairs with the Release in `change`.
         let modules = self.modules.load(Ordering::Acquire);
@@ -213,6 +232,7 @@ impl Dwarf {
             let code = address.address_for_lookup();
             let rule = match self.rules.find(code, modules.generation) {
                 Some(Rule::Other) | None if !tables_fit => {
+                    self.rules.ask(code);
                     stack.truncated = !stack.frames().is_empty();
                     return Some(());
                 }
