@@ -32,11 +32,12 @@ pub(super) fn sum(seed: u64, rounds: usize) -> u64 {
     let mut held: Vec<Vec<u8>> = Vec::new();
     let mut sum = seed;
     for _ in 0..rounds {
-        let size = 1 + numbers.below(match numbers.below(40) {
+        let most = match numbers.below(40) {
             0 => 60_000,
             1..=5 => 5_000,
             _ => 300,
-        });
+        };
+        let size = 1 + numbers.below(most);
         let place = numbers.below(held.len() + 1);
         match (numbers.below(5), held.get_mut(place)) {
             (0 | 1, _) => held.push(black_box(vec![numbers.draw() as u8; size])),
@@ -98,7 +99,8 @@ pub(super) fn with_another(other: &(impl GlobalAlloc + Sync), rounds: usize) {
         let mut held: Vec<(*mut u8, Layout, u8)> = Vec::new();
         let mut well = true;
         for _ in 0..rounds {
-            let size = 1 + numbers.below(if numbers.below(9) == 0 { 20_000 } else { 24 });
+            let most = if numbers.below(9) == 0 { 20_000 } else { 24 };
+            let size = 1 + numbers.below(most);
             let Ok(layout) = Layout::array::<u8>(size) else {
                 continue;
             };
