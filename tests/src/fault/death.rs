@@ -23,10 +23,11 @@ pub(super) fn die(way: &str) {
         "exit" => process::exit(3),
         // SAFETY: ends the process without its handlers.
         "exit-now" => unsafe { libc::_exit(7) },
-        // SAFETY: a signal to this process.
-        "kill" => unsafe {
-            libc::kill(libc::getpid(), libc::SIGKILL);
-        },
+        "kill" => {
+            let own = process::id().cast_signed();
+            // SAFETY: a signal to this process.
+            unsafe { libc::kill(own, libc::SIGKILL) };
+        }
         "panic-aborts" => panics(),
         _ => std::panic::panic_any(2),
     }
