@@ -81,7 +81,7 @@ fn jemalloc_ranges(program: &Path) -> Vec<String> {
     assert!(!ranges.is_empty());
     let texts = ranges.iter();
     texts
-        .map(|(start, end)| format!("{:x}-{end:x}", start.saturating_sub(4_096)))
+        .map(|(start, end)| format!("{:x}-{:x}", start.saturating_sub(4_096), end + 4_096))
         .collect()
 }
 
