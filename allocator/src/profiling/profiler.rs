@@ -55,12 +55,11 @@ pub(crate) struct Profiler {
 static PROFILER: AtomicPtr<Profiler> = AtomicPtr::new(ptr::null_mut());
 
 const NONE: u8 = 0;
-const RUNNING: u8 = 1;
-const DONE: u8 = 2;
-const REFUSED: u8 = 3;
+const DONE: u8 = 1;
+const REFUSED: u8 = 2;
 static SETUP: AtomicU8 = AtomicU8::new(NONE);
 
-/// The process that makes the profiler, once one has begun.
+/// The process that makes the profiler or has made it; a child finds its parent here.
 static MAKER: AtomicPtr<Owner> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether the exit handler is registered.
@@ -112,34 +111,37 @@ pub(crate) fn get_or_set_up(config: &'static Config) -> Access {
         forget(profiler);
     }
     // SYNC(setup-done): Acquire; pairs with the Release stores in `set_up`.
-    match SETUP.compare_exchange(NONE, RUNNING, Ordering::Acquire, Ordering::Acquire) {
-        Ok(_) => set_up(config),
-        Err(REFUSED) => Access::Never,
-        Err(DONE) => current().map_or(Access::NotYet, Access::Ready),
-        Err(_) => {
-            begin_anew_in_a_child();
-            miss();
-            Access::NotYet
-        }
+    match SETUP.load(Ordering::Acquire) {
+        REFUSED => Access::Never,
+        DONE => current().map_or(Access::NotYet, Access::Ready),
+        _ => match become_maker() {
+            Some(owner) => set_up(config, owner),
+            None => {
+                miss();
+                Access::NotYet
+            }
+        },
     }
 }
 
-/// Forgets that the profiler is being made if it was being made when this process was forked: the thread
-/// that made it is not here.
-fn begin_anew_in_a_child() {
-    // SYNC(maker-known): Acquire; pairs with the Release in `set_up`.
-    let maker = MAKER.load(Ordering::Acquire);
+/// Makes the caller the one that makes the profiler; `None` when another thread of this process is. One
+/// that was at it when this process was forked is not here.
+fn become_maker() -> Option<&'static Owner> {
+    // SYNC(maker-known): Acquire; pairs with the Release below; makes the owner visible.
+    let before = MAKER.load(Ordering::Acquire);
     // SAFETY: null, or an owner that was leaked when it was published.
-    let is_gone = unsafe { maker.as_ref() }.is_some_and(|maker| !maker.is_us());
-    if is_gone
-        // Relaxed: one thread wins, before anybody can begin.
-        && MAKER
-            .compare_exchange(maker, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    {
-        // Relaxed: as in `forget`.
-        SETUP.store(NONE, Ordering::Relaxed);
+    if unsafe { before.as_ref() }.is_some_and(Owner::is_us) {
+        return None;
     }
+    // Marked before it is published: there is no moment at which a fork would leave a maker behind that
+    // is nobody's.
+    let owner: &'static Owner = Box::leak(Box::new(Owner::mark()?));
+    let own = ptr::from_ref(owner).cast_mut();
+    // SYNC(maker-known): Release on success; pairs with the Acquire above.
+    MAKER
+        .compare_exchange(before, own, Ordering::Release, Ordering::Relaxed)
+        .is_ok()
+        .then_some(owner)
 }
 
 /// Lets go of the parent's profiler in a child that is to be profiled itself.
@@ -160,20 +162,14 @@ fn forget(parents: &'static Profiler) {
 }
 
 #[cold]
-fn set_up(config: &'static Config) -> Access {
+fn set_up(config: &'static Config, owner: &'static Owner) -> Access {
     if config.process != sys::process_id() && !config.follow_fork {
         // Forked before the parent had its first sample.
         // SYNC(setup-done): Release; pairs with the Acquire in `get_or_set_up`.
         SETUP.store(REFUSED, Ordering::Release);
         return Access::Never;
     }
-    let made = Owner::mark().ok_or(Refusal::Memory).and_then(|owner| {
-        let owner: &'static Owner = Box::leak(Box::new(owner));
-        // SYNC(maker-known): Release; pairs with the Acquire in `begin_anew_in_a_child`.
-        MAKER.store(ptr::from_ref(owner).cast_mut(), Ordering::Release);
-        Profiler::new(config, owner)
-    });
-    match made {
+    match Profiler::new(config, owner) {
         Ok(profiler) => {
             let profiler: &'static Profiler = Box::leak(Box::new(profiler));
             profiler.ticker.find_modules(profiler);

@@ -114,6 +114,7 @@ impl<'a> Fault<'a> {
             .env("RIPTIDE_SAMPLE_INTERVAL", interval)
             .env("RIPTIDE_REGION_SIZE", "16MiB")
             .env("RIPTIDE_KEEP", "1")
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null());
         (self.prepare)(&mut command);
         let mut child = command.spawn().unwrap();

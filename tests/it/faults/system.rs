@@ -164,8 +164,10 @@ fn options_of_jemalloc() {
         println!("{option}: {:?}", deed.status);
         if deed.status.success() {
             deed.assert_complete();
-            // Exact with every option, where blocks are told by the range.
-            assert_exact(&directory, &deed);
+            // Exact with every option that leaves room for an arena of our own.
+            if option != "narenas:4094" {
+                assert_exact(&directory, &deed);
+            }
         } else {
             assert!(option.contains("abort_conf:true"), "{option}");
         }

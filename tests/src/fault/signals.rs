@@ -18,11 +18,11 @@ use crate::victim::say;
 
 type Handler = extern "C" fn(c_int);
 
-fn handle(signal: c_int, handler: Handler) {
+fn handle(signal: c_int, handler: Handler, flags: c_int) {
     // SAFETY: zero is a value of the struct.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    action.sa_flags = libc::SA_RESTART | flags;
     // SAFETY: the handler has the type of one without SA_SIGINFO and only does what is allowed where it fires.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
@@ -90,8 +90,8 @@ fn learn_to_walk() {
 /// A profiler by signal from the first moment on; allocates until it has seen `wanted` stacks.
 pub(super) fn profiler(wanted: usize) {
     learn_to_walk();
-    handle(libc::SIGPROF, walk);
-    handle(libc::SIGALRM, walk);
+    handle(libc::SIGPROF, walk, 0);
+    handle(libc::SIGALRM, walk, 0);
     timers(300);
     let right = sum(1, 300);
     let others: Vec<_> = (0..2)
@@ -193,8 +193,8 @@ pub(super) fn handlers(arguments: &[String]) {
     let _ = JEMALLOC.set(ranges);
     RIGHT.store(sum(2, 40), Ordering::Relaxed);
     learn_to_walk();
-    handle(libc::SIGPROF, allocate);
-    handle(libc::SIGALRM, allocate);
+    handle(libc::SIGPROF, allocate, 0);
+    handle(libc::SIGALRM, allocate, 0);
     timers(200);
     let wanted = wanted.unwrap_or(500);
     let other = thread::spawn(move || until_handled(wanted));
@@ -205,6 +205,8 @@ pub(super) fn handlers(arguments: &[String]) {
         WRONG.load(Ordering::Relaxed)
     ));
     HANDLED.store(0, Ordering::Relaxed);
+    handle(libc::SIGPROF, allocate, libc::SA_ONSTACK);
+    handle(libc::SIGALRM, libc::SIG_IGN, 0);
     let kept = on_stack_in_the_heap(|| until_handled(wanted));
     timers(0);
     say(&format!("{kept}, {} wrong", WRONG.load(Ordering::Relaxed)));
