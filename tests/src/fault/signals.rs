@@ -208,7 +208,7 @@ pub(super) fn handlers(arguments: &[String]) {
     ));
     HANDLED.store(0, Ordering::Relaxed);
     handle(libc::SIGPROF, allocate, libc::SA_ONSTACK);
-    handle(libc::SIGALRM, libc::SIG_IGN, 0);
+    handle(libc::SIGALRM, allocate, libc::SA_ONSTACK);
     let kept = on_stack_in_the_heap(|| until_handled(wanted));
     timers(0);
     say(&format!("{kept}, {} wrong", WRONG.load(Ordering::Relaxed)));
