@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    harness::{Directory, is_region, program, top, truth, victim_command, wait_for},
+    harness::{Directory, Truth, is_region, program, top, truth, victim_command, wait_for},
     ring::assert_books_balance,
 };
 
@@ -21,6 +21,12 @@ pub(super) struct Deed {
 }
 
 impl Deed {
+    /// What the program says that it keeps.
+    pub(super) fn truth(&self) -> Vec<Truth> {
+        let mut reports = self.lines.iter().filter(|line| line.starts_with('{'));
+        truth(&serde_json::from_str(reports.next().unwrap()).unwrap())
+    }
+
     /// The deed of a program that works to its end.
     pub(super) fn assert_complete(&self) {
         assert!(self.status.success(), "{self:?}");
@@ -164,7 +170,7 @@ pub(super) fn assert_keeps(directory: &Directory, deed: &Deed, state: &str) -> P
     assert_eq!(regions.len(), 1, "{regions:?}");
     let profile = top(&regions[0]);
     assert_eq!(profile.state(), state);
-    profile.assert_exact(&truth(&serde_json::from_str(&deed.lines[0]).unwrap()));
+    profile.assert_exact(&deed.truth());
     regions[0].clone()
 }
 

@@ -51,9 +51,7 @@ fn exec_beside_running_threads() {
     let regions = regions(&directory);
     assert_eq!(regions.len(), 6, "{regions:?}");
     for region in regions {
-        top(&region).assert_exact(&crate::harness::truth(
-            &serde_json::from_str(&deed.lines[0]).unwrap(),
-        ));
+        top(&region).assert_exact(&deed.truth());
     }
 }
 
