@@ -94,6 +94,8 @@ fn doors_open_one_way() {
     let allowed = [
         ("riptide-region", &[][..]),
         ("riptide-alloc", &["riptide-region"]),
+        // The same source once more, for a program with two copies of it.
+        ("riptide-alloc-again", &["riptide-region"]),
         ("riptide-reader", &["riptide-region"]),
         // The allocator for the sake of the bundled demo service only: see the next test.
         ("riptide", &["riptide-alloc", "riptide-reader"]),
@@ -115,6 +117,7 @@ fn doors_open_one_way() {
         BTreeSet::from([
             "riptide",
             "riptide-alloc",
+            "riptide-alloc-again",
             "riptide-benches",
             "riptide-fuzz",
             "riptide-reader",

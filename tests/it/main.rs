@@ -19,6 +19,7 @@ mod dashboard;
 mod death;
 mod diff;
 mod exact;
+mod faults;
 mod fork;
 mod gate;
 mod harness;
