@@ -7,7 +7,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, ExitCode, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -187,8 +187,8 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
     for (key, name) in SCREENS {
         show(terminal, key, name)?;
         for _ in 0..runs / 4 {
-            help.push(time(terminal, "?", |text| text.contains("scroll"))?);
-            help.push(time(terminal, "?", |text| text.contains(name))?);
+            help.push(time(terminal, "?", |text| text.contains("help, lines"))?);
+            help.push(time(terminal, "?", |text| !text.contains("help, lines"))?);
         }
     }
     row("help, on each screen", &mut help, &mut all);
