@@ -13,6 +13,7 @@
 //! | `session` | reads the regions that programs leave |
 //! | `statistics` | medians and their intervals |
 //! | `telemetry` | `riptide serve` beside a program, exporting to a sink |
+//! | `terminal` | a program in a terminal of our own |
 //! | `machine` | what was measured on |
 //!
 //! The workloads themselves are not here: see `workloads/mod.rs`.
@@ -28,6 +29,7 @@ pub mod published;
 pub mod session;
 pub mod statistics;
 pub mod telemetry;
+pub mod terminal;
 pub mod workload;
 
 /// What a bench ends with when it cannot measure.

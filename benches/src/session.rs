@@ -3,12 +3,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::{Duration, Instant},
 };
 
 use riptide_reader::{Session, SessionOptions};
 
 use crate::{Error, child::Program};
+
+/// How long a program may take to its first sample.
+const START: Duration = Duration::from_secs(30);
 
 /// A directory for regions, removed with all that is in it.
 #[derive(Debug)]
@@ -31,6 +35,25 @@ impl Directory {
         let variables = [("RIPTIDE_DIR", path.as_str()), ("RIPTIDE_KEEP", "on")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         program.environment.extend(variables);
+    }
+
+    /// The region of a program that has just been started.
+    ///
+    /// # Errors
+    /// When none is there in time.
+    pub fn wait(&self) -> Result<PathBuf, Error> {
+        let start = Instant::now();
+        while start.elapsed() < START {
+            for entry in fs::read_dir(&self.0)? {
+                let path = entry?.path();
+                // One that is still being made has a name of its own.
+                if Session::attach(&path).is_ok() {
+                    return Ok(path);
+                }
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err("the program made no region".into())
     }
 
     /// Reads the region that is here and takes it away; all that is still in its rings counts.

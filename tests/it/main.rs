@@ -14,6 +14,7 @@
 mod advise;
 mod attach;
 mod corpus;
+mod crowd;
 mod dashboard;
 mod death;
 mod diff;
@@ -22,6 +23,7 @@ mod faults;
 mod fork;
 mod gate;
 mod harness;
+mod hostile;
 mod inputs;
 mod limits;
 mod memory;

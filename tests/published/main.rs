@@ -8,6 +8,7 @@
 //! | [`corpus`] | the long input |
 //! | [`server`], [`http`] | a running server, its answers, its load |
 //! | [`profile`] | holds the functions, files and lines of a profile against the sources |
+//! | [`journey`] | from a start of the dashboard to the line that leaks |
 //! | [`screen`] | the dashboard in a terminal |
 //!
 //! The first run takes some minutes to build them, under `target/published`; later runs build
@@ -28,6 +29,7 @@ mod first_light;
 #[allow(dead_code, reason = "the other end-to-end tests use the rest of it")]
 mod harness;
 mod http;
+mod journey;
 mod profile;
 mod program;
 #[path = "../it/screen.rs"]

@@ -29,8 +29,54 @@ pub(crate) struct Program {
     pub(crate) own_allocator: Option<&'static str>,
     /// Whether to leave its default features out.
     pub(crate) is_minimal: bool,
+    /// What makes it leak, for [`Build::Leaking`].
+    pub(crate) leak: Option<&'static Leak>,
     /// The manifest that names it, so that cargo fetches it; below `tests`.
     pub(crate) registry: &'static str,
+}
+
+/// A leak for a program that has none: what a change may bring in that looks harmless.
+#[derive(Debug)]
+pub(crate) struct Leak {
+    /// The file that is changed.
+    file: &'static str,
+    /// A line that runs with each request, as published.
+    line: &'static str,
+    /// What is called behind it.
+    call: &'static str,
+    /// What is called.
+    function: &'static str,
+}
+
+/// The function that leaks, and the beginning of its line that does.
+pub(crate) const LEAKING: (&str, &str) = ("remember_request", "let mut record = vec![0; 1024]");
+
+const LEAK: Leak = Leak {
+    file: "src/handlers.rs",
+    line: "    let path_for_log = percent_decode_lossy(req.uri().path(), false);\n",
+    call: "    remember_request(&path_for_log);\n",
+    function: "\n/// For a statistic that nobody asks for.\n\
+        fn remember_request(path: &str) {\n\
+        \x20   static SEEN: std::sync::Mutex<Vec<Box<[u8]>>> = std::sync::Mutex::new(Vec::new());\n\
+        \x20   let mut record = vec![0; 1024].into_boxed_slice();\n\
+        \x20   record[0] = path.len() as u8;\n\
+        \x20   if let Ok(mut seen) = SEEN.lock() {\n\
+        \x20       seen.push(record);\n\
+        \x20   }\n\
+        }\n",
+};
+
+impl Leak {
+    fn added(&self, path: &str, text: Vec<u8>) -> Vec<u8> {
+        if path != self.file {
+            return text;
+        }
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.matches(self.line).count(), 1);
+        let called = format!("{}{}", self.line, self.call);
+        let text = text.replace(self.line, &called);
+        format!("{text}{}", self.function).into_bytes()
+    }
 }
 
 /// The manifest that names the programs of this file.
@@ -43,6 +89,7 @@ pub(crate) const RIPGREP: Program = Program {
     binary: "rg",
     crate_name: "rg",
     main: "crates/core/main.rs",
+    leak: None,
     own_allocator: Some(
         "#[cfg(all(target_env = \"musl\", target_pointer_width = \"64\"))]\n\
          #[global_allocator]\n\
@@ -59,6 +106,7 @@ pub(crate) const SIMPLE_HTTP_SERVER: Program = Program {
     binary: "simple-http-server",
     crate_name: "simple_http_server",
     main: "src/main.rs",
+    leak: Some(&LEAK),
     own_allocator: None,
     is_minimal: false,
     registry: REGISTRY,
@@ -72,6 +120,7 @@ pub(crate) const MINISERVE: Program = Program {
     binary: "miniserve",
     crate_name: "miniserve",
     main: "src/main.rs",
+    leak: None,
     own_allocator: None,
     is_minimal: true,
     registry: REGISTRY,
@@ -90,6 +139,8 @@ pub(crate) enum Build {
     Names,
     /// In release with the one line and line tables.
     Lines,
+    /// As [`Build::Lines`], and it leaks.
+    Leaking,
     /// As `cargo build` does it, with the one line: all debug information, no optimisation.
     Development,
 }
@@ -132,12 +183,21 @@ impl Program {
         lock.lock().unwrap();
 
         let published = self.fetch();
-        let suffix = if build.is_changed() { "-riptide" } else { "" };
+        let suffix = match build {
+            Build::Unchanged => "",
+            Build::Leaking => "-leaking",
+            _ => "-riptide",
+        };
         let name = format!("{}-{}{suffix}", self.package, self.version);
         let source = place.join(&name);
         let riptide = build.is_changed().then_some(root.as_path());
         copy(&published, &source, |path, text| {
-            self.change(path, text, riptide)
+            let text = self.change(path, text, riptide)?;
+            let leak = self.leak.filter(|_| build == Build::Leaking);
+            Some(match leak {
+                Some(leak) => leak.added(path, text),
+                None => text,
+            })
         });
         if build.is_changed() {
             let merged = merged_lock(&published.join("Cargo.lock"), &root.join("Cargo.lock"));
@@ -241,7 +301,7 @@ impl Program {
             Build::Unchanged | Build::Names => {
                 compile.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
             }
-            Build::Lines => {
+            Build::Lines | Build::Leaking => {
                 compile.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only");
             }
             Build::Development => {}

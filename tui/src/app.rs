@@ -19,16 +19,15 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use ratatui::layout::Size;
 use riptide_reader::{
-    leak::{Finding, Verdict},
+    leak::Finding,
     profile::{Site, Snapshot, TargetInfo, TargetState},
 };
 
 use crate::{
     feed::{Command, Part, Target, Trouble, TroubleKind},
     keys::{Keymap, Scope},
-    look::{Excerpt, Grouping, Parts, Thread},
+    look::{Excerpt, Grouping, Parts, Thread, is_listed},
     theme::Theme,
-    units::{self, Trend},
     view::{AlertRow, alert_rows},
 };
 
@@ -58,7 +57,7 @@ pub use flame::FlameState;
 pub use history::{History, Point, SiteKey};
 pub use list::ListCursor;
 pub use mode::Mode;
-pub use order::{SortBy, growing};
+pub use order::{Beside, SortBy, growing, most_growing};
 pub use prompt::{Prompt, PromptKind};
 pub use sites::SitesState;
 pub use travel::Travel;
@@ -203,6 +202,8 @@ pub struct App {
     pub flame: FlameState,
     /// Selection among the findings.
     pub leaks: ListCursor,
+    /// Whether those that are ignored are listed, too.
+    pub leaks_with_ignored: bool,
     /// Selection among the threads.
     pub threads: ListCursor,
     /// Selection among the sites of short-lived blocks.
@@ -272,6 +273,7 @@ impl App {
             sites: SitesState::default(),
             flame: FlameState::default(),
             leaks: ListCursor::default(),
+            leaks_with_ignored: false,
             threads: ListCursor::default(),
             shapes: ListCursor::default(),
             alerts: ListCursor::default(),
@@ -422,23 +424,39 @@ impl App {
         };
         let parts = &picture.parts;
         match grouping {
-            Grouping::Site => Some(picture.snapshot.sites.as_slice()),
-            Grouping::Function => parts.functions.as_deref(),
-            Grouping::Crate => parts.crates.as_deref(),
-            Grouping::Thread => parts.thread_rows.as_deref(),
+            Grouping::Site => picture.snapshot.sites.as_slice(),
+            other => parts.rows(other).map(|rows| &**rows).unwrap_or_default(),
         }
-        .unwrap_or_default()
     }
 
-    /// The findings that the Leaks screen lists: all but the healthy ones.
+    /// The findings that the Leaks screen lists: all but the healthy ones; those that are ignored last.
     #[must_use]
     pub fn findings(&self) -> Vec<&Finding> {
-        let findings = self.parts().and_then(|parts| parts.findings.as_deref());
-        let list = findings.map(|findings| findings.list.as_slice());
-        list.unwrap_or_default()
-            .iter()
-            .filter(|finding| !matches!(finding.verdict, Verdict::Healthy | Verdict::TooEarly))
+        let Some(findings) = self.parts().and_then(|parts| parts.findings.as_deref()) else {
+            return Vec::new();
+        };
+        // The worst come first.
+        let listed = findings.list.iter().take_while(|of| is_listed(of));
+        let ignored = findings.ignored.iter();
+        listed
+            .chain(ignored.filter(|_| self.leaks_with_ignored))
             .collect()
+    }
+
+    /// How many findings are ignored.
+    #[must_use]
+    pub fn ignored_count(&self) -> usize {
+        let findings = self.parts().and_then(|parts| parts.findings.as_deref());
+        findings.map_or(0, |findings| findings.ignored.len())
+    }
+
+    /// Whether a finding of [`App::findings`] is one that is ignored.
+    #[must_use]
+    pub fn is_ignored(&self, finding: &Finding) -> bool {
+        let findings = self.parts().and_then(|parts| parts.findings.as_deref());
+        let ignored = findings.map(|findings| findings.ignored.as_slice());
+        let mut ignored = ignored.unwrap_or_default().iter();
+        ignored.any(|of| std::ptr::eq(of, finding))
     }
 
     /// The finding on a site.
@@ -475,18 +493,7 @@ impl App {
         let Some(snapshot) = self.snapshot() else {
             return Vec::new();
         };
-        let mut rows = growing(&snapshot.sites);
-        if rows.len() < GROWING_MAX {
-            let mut others: Vec<&Site> = snapshot
-                .sites
-                .iter()
-                .filter(|site| units::trend(site.growth_bytes_per_second.as_ref()) != Trend::Grows)
-                .collect();
-            others.sort_by(|left, right| SortBy::Growth.compare(left, right));
-            rows.extend(others);
-        }
-        rows.truncate(GROWING_MAX);
-        rows
+        most_growing(&snapshot.sites, GROWING_MAX)
     }
 
     /// The row selected on the Sites screen.

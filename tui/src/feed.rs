@@ -8,12 +8,13 @@
 //! | `parts` | what the screens show beside the snapshot, made as often as it is worth |
 //! | `source` | what parts are made from: a session, or a moment of a recording |
 //! | `recorded` | a recording: its whole in short, and one moment of it |
+//! | `mailbox` | lets only the latest of what was seen wait |
 //! | `watch` | the rules of alerts over what is shown |
 //! | `excerpt` | finds and reads source files |
 //! | `files` | writes exports and suppressions |
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -40,12 +41,14 @@ use crate::{
 mod excerpt;
 mod files;
 mod followed;
+mod mailbox;
 mod parts;
 mod recorded;
 mod source;
 mod watch;
 
 use followed::{Followed, SEARCH_FOR_SUCCESSOR};
+pub use mailbox::{Mailbox, Posted};
 use parts::Maker;
 pub use parts::Part;
 use recorded::Recorded;
@@ -87,6 +90,8 @@ pub enum Command {
     },
     /// Leave findings with this function out from now on.
     Ignore(String),
+    /// No longer leave out the findings with this function.
+    TakeBack(String),
     /// Ask the target for another sampling interval; `None` takes it back.
     Interval(Option<u64>),
     /// Go to a moment of the recording, in seconds from its beginning.
@@ -336,7 +341,12 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
                 metric,
                 path,
             } => self.export(format, metric, path),
-            Command::Ignore(function) => self.ignore(&function),
+            Command::Ignore(function) => {
+                self.change_suppressions(|path| files::ignore(path, &function));
+            }
+            Command::TakeBack(function) => {
+                self.change_suppressions(|path| files::take_back(path, &function));
+            }
             Command::Interval(interval) => self.ask_for(interval),
             Command::Seek(seconds) => {
                 let outcome = match &mut self.subject {
@@ -358,7 +368,7 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
         }
     }
 
-    fn attach(&mut self, path: &std::path::Path) {
+    fn attach(&mut self, path: &Path) {
         self.searching = false;
         // Asked for again: go on where it is, its history included.
         match &mut self.subject {
@@ -401,13 +411,16 @@ impl<'a, Send: Fn(Update) -> bool> Worker<'a, Send> {
         (self.send)(Update::Done(done));
     }
 
-    fn ignore(&mut self, function: &str) {
+    fn change_suppressions(
+        &mut self,
+        change: impl FnOnce(&Path) -> Result<(String, Suppressions), String>,
+    ) {
         let Some(path) = self.options.suppressions.clone() else {
             let problem = "no file for suppressions: set HOME, or `suppressions` in the settings";
             (self.send)(Update::Done(Err(problem.to_owned())));
             return;
         };
-        let done = files::ignore(&path, function).map(|(message, suppressions)| {
+        let done = change(&path).map(|(message, suppressions)| {
             self.suppressions = suppressions.clone();
             if let Some(maker) = self.maker() {
                 maker.suppressions = suppressions;

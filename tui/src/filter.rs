@@ -53,7 +53,15 @@ struct Term {
 /// A filter that was understood.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// As it was written.
+    text: String,
     terms: Vec<Term>,
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 impl Filter {
@@ -65,6 +73,7 @@ impl Filter {
     pub fn parse(text: &str) -> Result<Self, String> {
         let terms = text.split_whitespace().map(parse_term);
         Ok(Self {
+            text: text.to_owned(),
             terms: terms.collect::<Result<_, _>>()?,
         })
     }

@@ -48,6 +48,8 @@ impl Metric {
 #[derive(Clone, Debug)]
 struct Node {
     name: Arc<str>,
+    /// Place of the name among all.
+    name_id: u32,
     is_runtime: bool,
     /// By metric.
     values: [f64; Metric::ALL.len()],
@@ -58,6 +60,8 @@ struct Node {
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
+    /// Functions, each once.
+    names: Vec<Arc<str>>,
     /// Source places by function: where the heaviest stack through it was.
     places: HashMap<Arc<str>, (String, u32)>,
     /// Whether growth was known.
@@ -75,14 +79,16 @@ impl Tree {
     /// From all stacks; `growth` has a figure for each, or none.
     #[must_use]
     pub fn of(stacks: &[StackProfile], growth: &[f64]) -> Self {
-        let node = |name: Arc<str>, is_runtime| Node {
+        let node = |name: Arc<str>, name_id, is_runtime| Node {
             name,
+            name_id,
             is_runtime,
             values: [0.0; Metric::ALL.len()],
             children: Vec::new(),
         };
         let mut tree = Self {
-            nodes: vec![node(ROOT.into(), false)],
+            nodes: vec![node(ROOT.into(), 0, false)],
+            names: vec![ROOT.into()],
             places: HashMap::new(),
             has_growth: growth.len() == stacks.len(),
         };
@@ -101,10 +107,14 @@ impl Tree {
             tree.add(at, &values);
             let frames = stack.frames.get(stack.leaf..).unwrap_or_default();
             for frame in frames.iter().rev().take(DEPTH_MAX) {
-                let next_name = u32::try_from(names.len()).unwrap_or(u32::MAX);
+                let next_name = u32::try_from(tree.names.len()).unwrap_or(u32::MAX);
                 let (name, id) = names
                     .entry(frame.function.as_str())
-                    .or_insert_with(|| (frame.function.as_str().into(), next_name))
+                    .or_insert_with(|| {
+                        let name: Arc<str> = frame.function.as_str().into();
+                        tree.names.push(Arc::clone(&name));
+                        (name, next_name)
+                    })
                     .clone();
                 if let (Some(file), Some(line)) = (&frame.file, frame.line)
                     && !tree.places.contains_key(&name)
@@ -117,7 +127,7 @@ impl Tree {
                     None if full => break,
                     None => {
                         let child = u32::try_from(tree.nodes.len()).unwrap_or(u32::MAX);
-                        tree.nodes.push(node(name, is_runtime_frame(frame)));
+                        tree.nodes.push(node(name, id, is_runtime_frame(frame)));
                         children.insert((at, id), child);
                         if let Some(parent) = tree.nodes.get_mut(at as usize) {
                             parent.children.push(child);
@@ -268,6 +278,27 @@ impl Lens<'_> {
         cells
     }
 
+    /// What functions that are looked for have of a cell, however narrow they are: the outermost on
+    /// each path, so that nothing counts twice.
+    #[must_use]
+    pub fn value_of_hits(&self, of: &Cell, is_hit: impl Fn(&str) -> bool) -> f64 {
+        let hits: Vec<bool> = self.tree.names.iter().map(|name| is_hit(name)).collect();
+        let mut sum = 0.0;
+        let mut open = of.now.clone();
+        while let Some(id) = open.pop() {
+            let Some(node) = self.tree.node(id) else {
+                continue;
+            };
+            let is_shown = !(self.fold && node.is_runtime);
+            if is_shown && hits.get(node.name_id as usize) == Some(&true) {
+                sum += self.tree.value(&[id], self.metric);
+            } else {
+                open.extend(&node.children);
+            }
+        }
+        sum
+    }
+
     /// The cell at the end of a path of names from the root; the part of the path that is still there.
     #[must_use]
     pub fn find(&self, path: &[Arc<str>]) -> (Cell, usize) {
@@ -344,6 +375,27 @@ mod tests {
         assert_eq!(tree.place("app::a"), Some(("src/a.rs", 7)));
         let (_, found) = lens(true).find(&["app::main".into(), "gone".into()]);
         assert_eq!(found, 1);
+    }
+
+    #[test]
+    fn hits_count_once_on_each_path_and_however_narrow_they_are() {
+        let stacks = [
+            stack(&["app::main", "app::a", "tokio::a", "app::a"], 10.0),
+            stack(&["app::main", "app::b"], 0.001),
+        ];
+        let tree = Tree::of(&stacks, &[]);
+        let lens = Lens {
+            tree: &tree,
+            base: None,
+            metric: Metric::Live,
+            fold: true,
+        };
+        let sum = |part: &str| lens.value_of_hits(&lens.root(), |name| name.contains(part));
+        assert_eq!(sum("app::a"), 10.0);
+        assert_eq!(sum("app::b"), 0.001);
+        // Folded away.
+        assert_eq!(sum("tokio"), 0.0);
+        assert_eq!(sum("main"), 10.001);
     }
 
     #[test]

@@ -62,13 +62,13 @@ impl Grouping {
     }
 }
 
-/// Verdicts, those that the user ignores left out.
+/// Verdicts, those that the user ignores apart.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     /// The worst first.
     pub list: Vec<Finding>,
-    /// How many are ignored.
-    pub ignored: usize,
+    /// Those that the user ignores, and that would be listed.
+    pub ignored: Vec<Finding>,
     /// Seconds that growth was watched.
     pub watched_seconds: f64,
     /// Place in the list by the hash of function, file and line; the last of equal hashes.
@@ -81,10 +81,17 @@ fn hash_of(function: &str, file: Option<&str>, line: Option<u32>) -> u64 {
     hasher.finish()
 }
 
+/// Whether the Leaks screen lists a finding.
+#[must_use]
+pub fn is_listed(finding: &Finding) -> bool {
+    !matches!(finding.verdict, Verdict::Healthy | Verdict::TooEarly)
+}
+
 impl Findings {
-    /// From a list, the worst first.
+    /// From lists, the worst first.
     #[must_use]
-    pub fn new(list: Vec<Finding>, ignored: usize, watched_seconds: f64) -> Self {
+    pub fn new(list: Vec<Finding>, mut ignored: Vec<Finding>, watched_seconds: f64) -> Self {
+        ignored.retain(is_listed);
         let hash = |of: &Finding| hash_of(&of.function, of.file.as_deref(), of.line);
         let places = list.iter().enumerate().rev();
         let by_hash = places.map(|(place, of)| (hash(of), place)).collect();
@@ -213,4 +220,17 @@ pub struct Parts {
     pub alerts: Option<Arc<Alerts>>,
     /// The site that was asked for.
     pub inspected: Option<Arc<Inspected>>,
+}
+
+impl Parts {
+    /// The rows of a grouping; those of sites are the snapshot's own.
+    #[must_use]
+    pub fn rows(&self, grouping: Grouping) -> Option<&Arc<[Site]>> {
+        match grouping {
+            Grouping::Site => None,
+            Grouping::Function => self.functions.as_ref(),
+            Grouping::Crate => self.crates.as_ref(),
+            Grouping::Thread => self.thread_rows.as_ref(),
+        }
+    }
 }

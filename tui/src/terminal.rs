@@ -6,6 +6,7 @@ use std::{
     panic,
     path::PathBuf,
     sync::{
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, Sender},
     },
@@ -40,7 +41,7 @@ use signal_hook::{
 
 use crate::{
     app::{App, Column, Exit, Request},
-    feed::{self, Command, Feed, Update},
+    feed::{self, Command, Feed, Mailbox, Posted, Update},
     input::{self, Input},
     keys::Keymap,
     theme::Theme,
@@ -76,6 +77,8 @@ enum Event {
     /// The terminal is gone.
     InputClosed,
     Update(Update),
+    /// Something is in the mailbox, unless it was taken out since.
+    News,
     Signal(i32),
 }
 
@@ -98,14 +101,21 @@ pub fn run(start: Start, region: Option<PathBuf>) -> io::Result<Outcome> {
         None => Command::Search,
     };
     // Before the screen is set up: the first snapshot is made meanwhile.
+    let mailbox = Arc::new(Mailbox::default());
     let feed = {
-        let events = events.clone();
+        let (events, mailbox) = (events.clone(), Arc::clone(&mailbox));
         Feed::start(first, start.feed.clone(), move |update| {
-            events.send(Event::Update(update)).is_ok()
+            match mailbox.post(update) {
+                Posted::Waits => true,
+                Posted::Tell => events.send(Event::News).is_ok(),
+                Posted::Send(updates) => updates
+                    .into_iter()
+                    .all(|update| events.send(Event::Update(update)).is_ok()),
+            }
         })?
     };
     let guard = Guard::enter()?;
-    let result = Loop::new(start, region, feed)?.run(&inbox, events);
+    let result = Loop::new(start, region, feed, mailbox)?.run(&inbox, events);
     drop(guard);
     let (outcome, frame) = result?;
     if let Some(frame) = frame {
@@ -234,6 +244,7 @@ fn blank(size: Size) -> io::Result<Screen> {
 struct Loop {
     app: App,
     feed: Feed,
+    mailbox: Arc<Mailbox>,
     terminal: Screen,
     /// Size that `terminal` was made for.
     size: Size,
@@ -243,7 +254,12 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(start: Start, region: Option<PathBuf>, feed: Feed) -> io::Result<Self> {
+    fn new(
+        start: Start,
+        region: Option<PathBuf>,
+        feed: Feed,
+        mailbox: Arc<Mailbox>,
+    ) -> io::Result<Self> {
         let size = current_size()?;
         let terminal = blank(size)?;
         let mut app = App::new(start.theme, size, region);
@@ -252,6 +268,7 @@ impl Loop {
         Ok(Self {
             app,
             feed,
+            mailbox,
             terminal,
             size,
             started: Instant::now(),
@@ -273,9 +290,11 @@ impl Loop {
             for event in std::iter::once(event).chain(inbox.try_iter()) {
                 match event {
                     Event::Input(input) => drawn |= self.app.input(input),
-                    Event::Update(update) => {
-                        let now = self.started.elapsed().as_secs_f64();
-                        drawn |= self.app.update(update, now);
+                    Event::Update(update) => drawn |= self.take_in(update),
+                    Event::News => {
+                        for update in self.mailbox.take() {
+                            drawn |= self.take_in(update);
+                        }
                     }
                     Event::InputClosed => return Ok((Outcome::Left, None)),
                     Event::Signal(SIGTSTP) => self.suspend()?,
@@ -308,6 +327,11 @@ impl Loop {
             }
         }
         Ok((Outcome::Left, None))
+    }
+
+    fn take_in(&mut self, update: Update) -> bool {
+        let now = self.started.elapsed().as_secs_f64();
+        self.app.update(update, now)
     }
 
     fn draw(&mut self) -> io::Result<()> {

@@ -130,8 +130,8 @@ impl App {
                     .unwrap_or_default();
                 self.popup = Some(Popup::Sort { selected });
             }
-            Action::SortNext => self.sites.sort_by(self.sites.sort.step(true)),
-            Action::SortPrevious => self.sites.sort_by(self.sites.sort.step(false)),
+            Action::SortNext => self.step_order(true),
+            Action::SortPrevious => self.step_order(false),
             Action::Reverse => self.sites.reversed = !self.sites.reversed,
             Action::Columns => self.popup = Some(Popup::Columns { selected: 0 }),
             Action::Group => self.group_by(self.sites.grouping.next()),
@@ -146,6 +146,7 @@ impl App {
             Action::Copy => return self.copy(),
             Action::RuntimeFrames => self.sites.runtime_frames = !self.sites.runtime_frames,
             Action::Ignore => return self.ignore(),
+            Action::ShowIgnored => return self.show_ignored(),
             Action::Acknowledge => return self.acknowledge(),
             Action::Restarted => return self.follow_successor(),
             Action::Command => {
@@ -186,6 +187,36 @@ impl App {
         });
     }
 
+    /// Whether the rows of the Sites screen can be told apart by an order now.
+    fn has_order(&self, order: SortBy) -> Result<(), &'static str> {
+        match order {
+            SortBy::Change if self.base.is_none() => {
+                Err("there is no base to compare with: d makes this moment one")
+            }
+            SortBy::Verdict if self.sites.grouping != crate::look::Grouping::Site => {
+                Err("verdicts are on sites: # groups by them")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sorts the sites, or says why not.
+    pub(super) fn sort_by(&mut self, order: SortBy) {
+        match self.has_order(order) {
+            Ok(()) => self.sites.sort_by(order),
+            Err(why) => self.complain(why),
+        }
+    }
+
+    /// Sorts by the next column that there is.
+    fn step_order(&mut self, forward: bool) {
+        let mut order = self.sites.sort.step(forward);
+        while self.has_order(order).is_err() {
+            order = order.step(forward);
+        }
+        self.sites.sort_by(order);
+    }
+
     fn hit(&mut self, forward: bool) -> bool {
         if self.screen == Screen::Flame {
             return self.select_hit(forward);
@@ -202,6 +233,9 @@ impl App {
 
     pub(super) fn group_by(&mut self, grouping: Grouping) {
         self.sites.grouping = grouping;
+        if self.has_order(self.sites.sort).is_err() {
+            self.sites.sort_by(SortBy::default());
+        }
         self.sites.key = None;
         self.sites.cursor = super::ListCursor::default();
     }
@@ -273,6 +307,9 @@ impl App {
     /// Makes what is shown the base, or stops comparing.
     pub(super) fn toggle_base(&mut self) -> bool {
         if self.base.take().is_some() {
+            if self.sites.sort == SortBy::Change {
+                self.sites.sort_by(SortBy::default());
+            }
             self.say("no longer compared");
             return true;
         }
@@ -377,12 +414,28 @@ impl App {
         }
     }
 
+    /// Ignores the finding selected, or takes that back.
     fn ignore(&mut self) -> bool {
-        let Some(function) = self.selected_finding().map(|found| found.function.clone()) else {
+        let Some(found) = self.selected_finding() else {
             self.complain("there is no finding to ignore");
             return true;
         };
-        self.requests.push(Request::Feed(Command::Ignore(function)));
+        let function = found.function.clone();
+        let command = if self.is_ignored(found) {
+            Command::TakeBack(function)
+        } else {
+            Command::Ignore(function)
+        };
+        self.requests.push(Request::Feed(command));
+        true
+    }
+
+    fn show_ignored(&mut self) -> bool {
+        if self.ignored_count() == 0 {
+            self.complain("no finding is ignored");
+            return true;
+        }
+        self.leaks_with_ignored = !self.leaks_with_ignored;
         true
     }
 

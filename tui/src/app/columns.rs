@@ -70,11 +70,14 @@ impl Column {
     pub fn order(self) -> Option<SortBy> {
         match self {
             Self::Live => Some(SortBy::Live),
+            Self::Change => Some(SortBy::Change),
             Self::Growth => Some(SortBy::Growth),
+            Self::Verdict => Some(SortBy::Verdict),
             Self::Objects => Some(SortBy::Objects),
             Self::Alloc => Some(SortBy::Alloc),
             Self::Age => Some(SortBy::Age),
-            Self::Share | Self::Change | Self::Verdict => None,
+            // That of the live bytes, whose mark it does not carry twice.
+            Self::Share => None,
         }
     }
 }

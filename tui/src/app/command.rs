@@ -16,7 +16,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
         "filter the sites, as / does; nothing shows all",
     ),
     (
-        "sort live|growth|objects|alloc|age|function",
+        "sort live|change|growth|verdict|objects|alloc|age|function",
         "choose the order",
     ),
     ("group site|function|crate|thread", "put rows together"),
@@ -81,9 +81,13 @@ impl App {
                 self.screen = Screen::Sites;
             }
             "sort" => {
-                let order: SortBy = choice(rest, word)?;
-                self.sites.sort_by(order);
+                let order = match rest {
+                    "change" => SortBy::Change,
+                    "verdict" => SortBy::Verdict,
+                    _ => choice(rest, word).map_err(|all| format!("{all}, change, verdict"))?,
+                };
                 self.screen = Screen::Sites;
+                self.sort_by(order);
             }
             "group" => {
                 let grouping: Grouping = choice(rest, word)?;

@@ -1,7 +1,8 @@
 //! What was seen over time, in short: figures of the whole and of the heaviest sites, 1 s for
 //! 15 minutes, 10 s for 4 hours, 60 s for 48 hours.
 //!
-//! **Bound.** 5,220 moments of at most [`SITES_OF_A_MOMENT`] sites, 3.2 kB each: 17 MB.
+//! **Bound.** 5,220 moments of at most [`SITES_OF_A_MOMENT`] sites, 3.2 kB each: 17 MB; beside them
+//! [`NAMES_MAX`] names, each with a stack that it mostly shares with the reader.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,8 +15,10 @@ use riptide_reader::profile::{Estimate, Frame, Live, Memory, Rates, Site, Snapsh
 const TIERS: [(f64, usize); 3] = [(1.0, 900), (10.0, 1_440), (60.0, 2_880)];
 /// Sites kept of a moment, the heaviest.
 const SITES_OF_A_MOMENT: usize = 48;
-/// Different sites that moments can name.
-const NAMES_MAX: usize = 4_096;
+/// Different sites that moments can name: more than there are moments.
+const NAMES_MAX: usize = 8_192;
+/// Least time between two looks for names that no moment has any more.
+const LOOK_SECONDS: f64 = 60.0;
 /// Points of a site's trend.
 const TREND_POINTS: usize = 60;
 /// Sites whose trend is kept; a snapshot with more keeps the trend of its largest.
@@ -123,12 +126,17 @@ pub struct History {
     tiers: [VecDeque<Arc<Moment>>; TIERS.len()],
     numbers: HashMap<SiteKey, u32>,
     named: Vec<Named>,
+    /// Places in `named` that no moment names any more.
+    free: Vec<u32>,
+    /// When such places were last looked for.
+    looked_seconds: Option<f64>,
     trends: HashMap<SiteKey, VecDeque<f64>>,
 }
 
 impl History {
     /// Takes a snapshot in. Of several within one step of a tier the last stays.
     pub fn record(&mut self, now_seconds: f64, snapshot: &Snapshot) {
+        self.make_room_for_names(now_seconds);
         let sites = snapshot.sites.iter().take(SITES_OF_A_MOMENT);
         let sites = sites.filter_map(|site| self.site_moment(site)).collect();
         let moment = Arc::new(Moment {
@@ -159,6 +167,32 @@ impl History {
         self.record_trends(snapshot, replaced);
     }
 
+    /// Gives the places of names away that no moment has any more, once all are taken.
+    fn make_room_for_names(&mut self, now_seconds: f64) {
+        let is_early = |last: f64| now_seconds - last < LOOK_SECONDS;
+        if self.named.len() < NAMES_MAX
+            || self.free.len() >= SITES_OF_A_MOMENT
+            || self.looked_seconds.is_some_and(is_early)
+        {
+            return;
+        }
+        self.looked_seconds = Some(now_seconds);
+        let mut used = vec![false; self.named.len()];
+        for moment in self.tiers.iter().flatten() {
+            for site in &moment.sites {
+                if let Some(used) = used.get_mut(site.name as usize) {
+                    *used = true;
+                }
+            }
+        }
+        self.numbers
+            .retain(|_, number| used.get(*number as usize) == Some(&true));
+        let unused = used.iter().enumerate().filter(|(_, used)| !**used);
+        self.free = unused
+            .filter_map(|(number, _)| u32::try_from(number).ok())
+            .collect();
+    }
+
     fn site_moment(&mut self, site: &Site) -> Option<SiteMoment> {
         let key = SiteKey::of(site);
         let name = match self.numbers.get(&key) {
@@ -169,14 +203,20 @@ impl History {
                 }
                 *number
             }
-            None if self.named.len() >= NAMES_MAX => return None,
             None => {
-                let number = u32::try_from(self.named.len()).ok()?;
-                self.named.push(Named {
+                let named = Named {
                     key: key.clone(),
                     stack: Arc::clone(&site.stack),
                     allocated: site.allocated_bytes_total,
-                });
+                };
+                let number = if self.named.len() < NAMES_MAX {
+                    self.named.push(named);
+                    u32::try_from(self.named.len() - 1).ok()?
+                } else {
+                    let number = self.free.pop()?;
+                    *self.named.get_mut(number as usize)? = named;
+                    number
+                };
                 self.numbers.insert(key, number);
                 number
             }
@@ -359,6 +399,28 @@ mod tests {
         history.record(now + 1.0, &snapshot);
         assert_eq!(history.trend(&gone, None).len(), 0);
         assert_eq!(history.trend(&snapshot.sites[0], None).len(), TREND_POINTS);
+    }
+
+    #[test]
+    fn sites_that_come_late_are_remembered_and_names_stay_within_the_bound() {
+        let mut history = History::default();
+        let mut snapshot = snapshot();
+        snapshot.sites.truncate(2);
+        // A new site each time, for three days.
+        for second in (0..3 * 86_400).step_by(7) {
+            snapshot.sites[1].function = format!("service::handler_{second}");
+            history.record(f64::from(second), &snapshot);
+        }
+        assert_eq!(history.named.len(), NAMES_MAX);
+        assert!(history.numbers.len() <= NAMES_MAX);
+        let last = f64::from(3 * 86_400);
+        for ago in [0.0, 500.0, 10_000.0, 100_000.0] {
+            let moment = history.nearest(last - ago).unwrap();
+            let then = history.snapshot(moment, &snapshot);
+            let name = format!("service::handler_{:.0}", moment.at_seconds);
+            assert_eq!(then.sites.len(), 2, "{ago} s ago");
+            assert_eq!(then.sites[1].function, name);
+        }
     }
 
     #[test]

@@ -62,10 +62,10 @@ impl App {
     pub(super) fn open(&mut self) -> bool {
         match self.popup {
             Some(Popup::Sort { selected }) => {
-                if let Some(order) = SortBy::ALL.get(selected) {
-                    self.sites.sort_by(*order);
-                }
                 self.popup = None;
+                if let Some(order) = SortBy::ALL.get(selected) {
+                    self.sort_by(*order);
+                }
                 return true;
             }
             Some(Popup::Columns { selected }) => {

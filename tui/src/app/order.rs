@@ -2,9 +2,30 @@
 
 use std::cmp::Ordering;
 
-use riptide_reader::profile::Site;
+use riptide_reader::{leak::Verdict, profile::Site};
 
 use crate::units::{self, Trend};
+
+/// What is known of a site beside its own figures.
+pub trait Beside {
+    /// Its verdict.
+    fn verdict(&self, site: &Site) -> Option<Verdict>;
+    /// Its live bytes less those of the base.
+    fn change(&self, site: &Site) -> Option<f64>;
+}
+
+/// Nothing is known.
+pub(super) struct Nothing;
+
+impl Beside for Nothing {
+    fn verdict(&self, _: &Site) -> Option<Verdict> {
+        None
+    }
+
+    fn change(&self, _: &Site) -> Option<f64> {
+        None
+    }
+}
 
 /// What sites are sorted by; each is also a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -12,8 +33,14 @@ pub enum SortBy {
     /// Live bytes.
     #[default]
     Live,
+    /// Live bytes less those of the base; the dashboard's alone.
+    #[value(skip)]
+    Change,
     /// Growth of the live bytes.
     Growth,
+    /// Verdict, the worst first; the dashboard's alone.
+    #[value(skip)]
+    Verdict,
     /// Live blocks.
     Objects,
     /// Allocations a second.
@@ -26,9 +53,11 @@ pub enum SortBy {
 
 impl SortBy {
     /// All, in the order of the columns.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Live,
+        Self::Change,
         Self::Growth,
+        Self::Verdict,
         Self::Objects,
         Self::Alloc,
         Self::Age,
@@ -40,7 +69,9 @@ impl SortBy {
     pub fn name(self) -> &'static str {
         match self {
             Self::Live => "live bytes",
+            Self::Change => "change since the base",
             Self::Growth => "growth",
+            Self::Verdict => "verdict",
             Self::Objects => "objects",
             Self::Alloc => "allocations a second",
             Self::Age => "median age",
@@ -63,9 +94,16 @@ impl SortBy {
         Self::ALL.get(next).copied().unwrap_or_default()
     }
 
-    fn figure(self, site: &Site) -> f64 {
+    /// The figure that the order goes by, the largest first.
+    #[must_use]
+    pub fn figure(self, site: &Site, beside: &impl Beside) -> f64 {
         match self {
             Self::Live | Self::Function => site.live_bytes.estimate,
+            Self::Change => beside.change(site).unwrap_or(f64::NEG_INFINITY),
+            // They are declared from the worst on.
+            Self::Verdict => beside
+                .verdict(site)
+                .map_or(f64::NEG_INFINITY, |verdict| -f64::from(verdict as u8)),
             Self::Growth => site
                 .growth_bytes_per_second
                 .map_or(f64::NEG_INFINITY, |growth| growth.estimate),
@@ -75,10 +113,21 @@ impl SortBy {
         }
     }
 
-    /// The natural order: largest first, names from A to Z. Ties go by live bytes, then by name, so
-    /// that rows do not jump.
+    /// The natural order by figures of the sites alone.
     #[must_use]
     pub fn compare(self, left: &Site, right: &Site) -> Ordering {
+        let of = |site: &Site| self.figure(site, &Nothing);
+        self.compare_by((of(left), left), (of(right), right))
+    }
+
+    /// The natural order of sites with their figures: largest first, names from A to Z. Ties go by live
+    /// bytes, then by name, so that rows do not jump.
+    #[must_use]
+    pub fn compare_by(
+        self,
+        (of_left, left): (f64, &Site),
+        (of_right, right): (f64, &Site),
+    ) -> Ordering {
         let by_name = || {
             left.function
                 .cmp(&right.function)
@@ -94,22 +143,46 @@ impl SortBy {
         if self == Self::Function {
             return by_name();
         }
-        self.figure(right)
-            .total_cmp(&self.figure(left))
+        of_right
+            .total_cmp(&of_left)
             .then_with(by_live)
             .then_with(by_name)
     }
 }
 
+/// Whether a site's growth exceeds its own error.
+fn grows(site: &Site) -> bool {
+    units::trend(site.growth_bytes_per_second.as_ref()) == Trend::Grows
+}
+
 /// The sites whose growth exceeds its own error, the fastest first.
 #[must_use]
 pub fn growing(sites: &[Site]) -> Vec<&Site> {
-    let mut growing: Vec<&Site> = sites
-        .iter()
-        .filter(|site| units::trend(site.growth_bytes_per_second.as_ref()) == Trend::Grows)
-        .collect();
-    growing.sort_by(|left, right| SortBy::Growth.compare(left, right));
-    growing
+    fastest(sites.iter().filter(|site| grows(site)), usize::MAX)
+}
+
+/// So many sites that grow, the fastest first; when fewer grow beyond their error, then those that come
+/// nearest.
+#[must_use]
+pub fn most_growing(sites: &[Site], most: usize) -> Vec<&Site> {
+    let mut rows = fastest(sites.iter().filter(|site| grows(site)), most);
+    let left = most - rows.len();
+    if left > 0 {
+        rows.extend(fastest(sites.iter().filter(|site| !grows(site)), left));
+    }
+    rows
+}
+
+/// So many of some sites by their growth. Of thousands only these few are sorted.
+fn fastest<'a>(sites: impl Iterator<Item = &'a Site>, most: usize) -> Vec<&'a Site> {
+    let compare = |left: &&Site, right: &&Site| SortBy::Growth.compare(left, right);
+    let mut sites: Vec<&Site> = sites.collect();
+    if most < sites.len() {
+        sites.select_nth_unstable_by(most, compare);
+        sites.truncate(most);
+    }
+    sites.sort_by(compare);
+    sites
 }
 
 #[cfg(test)]
@@ -123,6 +196,21 @@ mod tests {
         let growing = growing(&snapshot.sites);
         assert_eq!(growing.len(), 1);
         assert_eq!(growing[0].function, "service::sessions::remember_session");
+    }
+
+    #[test]
+    fn a_few_are_those_that_sorting_all_would_put_first() {
+        let snapshot = snapshot();
+        let mut all: Vec<&Site> = snapshot.sites.iter().collect();
+        all.sort_by(|left, right| SortBy::Growth.compare(left, right));
+        // The one that grows comes first in either order.
+        for most in [0, 1, 3, 8, 25, 100] {
+            let few = most_growing(&snapshot.sites, most);
+            let names = |sites: &[&Site]| -> Vec<String> {
+                sites.iter().map(|site| site.function.clone()).collect()
+            };
+            assert_eq!(names(&few), names(&all[..most.min(all.len())]));
+        }
     }
 
     #[test]

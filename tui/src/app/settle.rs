@@ -1,9 +1,14 @@
 //! Puts rows, selections and offsets in order after anything has changed, and asks the feed for what
 //! is now looked at.
 
-use super::{App, Column, Popup, Request, Screen, SiteKey};
+use std::sync::Arc;
+
+use riptide_reader::{leak::Verdict, profile::Site};
+
+use super::{App, Base, Beside, Column, Popup, Request, Screen, SiteKey, sites::MadeOf};
 use crate::{
     feed::{Command, Part},
+    look::{Findings, Grouping},
     view::{self, layout},
 };
 
@@ -13,6 +18,23 @@ pub(super) struct Asked {
     part: Option<Part>,
     site: Option<SiteKey>,
     pub(super) source: Option<(String, u32)>,
+}
+
+/// What is known of the rows of the Sites screen.
+struct Known<'a> {
+    findings: Option<&'a Findings>,
+    base: Option<&'a Base>,
+    grouping: Grouping,
+}
+
+impl Beside for Known<'_> {
+    fn verdict(&self, site: &Site) -> Option<Verdict> {
+        Some(self.findings?.of_site(site)?.verdict)
+    }
+
+    fn change(&self, site: &Site) -> Option<f64> {
+        Some(self.base?.change(self.grouping, site)?.estimate)
+    }
 }
 
 impl App {
@@ -61,10 +83,34 @@ impl App {
             _ => &sites.filter,
         }
         .clone();
-        let findings = self.parts().and_then(|parts| parts.findings.as_deref());
-        sites.arrange(self.grouped_by(grouping), &filter, |site| {
-            Some(findings?.of_site(site)?.verdict)
+        let made_of = self.picture().map(|picture| MadeOf {
+            snapshot: Arc::clone(&picture.snapshot),
+            groups: picture.parts.rows(grouping).cloned(),
+            findings: picture.parts.findings.clone(),
+            base_at: self.base.as_ref().map(|base| base.at_seconds),
+            filter,
+            grouping,
+            sort: sites.sort,
+            reversed: sites.reversed,
         });
+        let rows = self.grouped_by(grouping);
+        match made_of {
+            // Most keys change nothing here, and there may be thousands of rows.
+            Some(made_of) if sites.made_of.as_ref() == Some(&made_of) => sites.stay_on_key(rows),
+            Some(made_of) => {
+                let beside = Known {
+                    findings: made_of.findings.as_deref(),
+                    base: self.base.as_ref(),
+                    grouping,
+                };
+                sites.arrange(rows, &made_of.filter, &beside);
+                sites.made_of = Some(made_of);
+            }
+            None => {
+                sites.rows.clear();
+                sites.made_of = None;
+            }
+        }
         self.sites = sites;
     }
 
@@ -108,9 +154,7 @@ impl App {
         }
         let site = match self.screen {
             Screen::Detail => self.detail.key.clone(),
-            Screen::Sites
-                if layout::is_wide(self) && self.sites.grouping == crate::look::Grouping::Site =>
-            {
+            Screen::Sites if layout::is_wide(self) && self.sites.grouping == Grouping::Site => {
                 self.selected_site().map(SiteKey::of)
             }
             _ => self.asked.site.clone(),

@@ -1,9 +1,14 @@
 //! State of the Sites screen: order, filter, grouping, columns, selection.
 
-use riptide_reader::{leak::Verdict, profile::Site};
+use std::sync::Arc;
 
-use super::{Column, ListCursor, SiteKey, SortBy};
-use crate::{filter::Filter, look::Grouping};
+use riptide_reader::profile::{Site, Snapshot};
+
+use super::{Beside, Column, ListCursor, SiteKey, SortBy};
+use crate::{
+    filter::Filter,
+    look::{Findings, Grouping},
+};
 
 /// The Sites screen.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +35,41 @@ pub struct SitesState {
     pub key: Option<SiteKey>,
     /// Rows as indices into the sites of the snapshot.
     pub rows: Vec<usize>,
+    /// What the rows were last made of.
+    pub(super) made_of: Option<MadeOf>,
+}
+
+/// What rows are made of: as long as it is the same, so are they.
+#[derive(Clone, Debug)]
+pub(super) struct MadeOf {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Rows of a grouping, and findings, as far as they are there.
+    pub(super) groups: Option<Arc<[Site]>>,
+    pub(super) findings: Option<Arc<Findings>>,
+    pub(super) base_at: Option<f64>,
+    pub(super) filter: Filter,
+    pub(super) grouping: Grouping,
+    pub(super) sort: SortBy,
+    pub(super) reversed: bool,
+}
+
+impl PartialEq for MadeOf {
+    fn eq(&self, other: &Self) -> bool {
+        fn same<T: ?Sized>(left: Option<&Arc<T>>, right: Option<&Arc<T>>) -> bool {
+            match (left, right) {
+                (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+                (None, None) => true,
+                _ => false,
+            }
+        }
+        Arc::ptr_eq(&self.snapshot, &other.snapshot)
+            && same(self.groups.as_ref(), other.groups.as_ref())
+            && same(self.findings.as_ref(), other.findings.as_ref())
+            && self.base_at == other.base_at
+            && self.filter == other.filter
+            && (self.grouping, self.sort, self.reversed)
+                == (other.grouping, other.sort, other.reversed)
+    }
 }
 
 impl SitesState {
@@ -56,40 +96,41 @@ impl SitesState {
     }
 
     /// Makes the rows from sites, or from groups in their shape.
-    pub fn arrange(
-        &mut self,
-        sites: &[Site],
-        filter: &Filter,
-        verdict: impl Fn(&Site) -> Option<Verdict>,
-    ) {
+    pub fn arrange(&mut self, sites: &[Site], filter: &Filter, beside: &impl Beside) {
         let mut rows: Vec<_> = sites
             .iter()
             .enumerate()
-            .filter(|(_, site)| filter.keeps(site, &verdict))
+            .filter(|(_, site)| filter.keeps(site, &|site| beside.verdict(site)))
+            .map(|(index, site)| (index, (self.sort.figure(site, beside), site)))
             .collect();
         rows.sort_by(|(_, left), (_, right)| {
-            let order = self.sort.compare(left, right);
+            let order = self.sort.compare_by(*left, *right);
             if self.reversed {
                 order.reverse()
             } else {
                 order
             }
         });
-        let at = self
-            .key
-            .as_ref()
-            .and_then(|key| rows.iter().position(|(_, site)| key.names(site)));
-        if let Some(at) = at {
+        self.rows = rows.into_iter().map(|(index, _)| index).collect();
+        self.stay_on_key(sites);
+    }
+
+    /// The selection stays with its site.
+    pub(super) fn stay_on_key(&mut self, sites: &[Site]) {
+        let Some(key) = &self.key else {
+            return;
+        };
+        let is_named = |row: &usize| sites.get(*row).is_some_and(|site| key.names(site));
+        if let Some(at) = self.rows.iter().position(is_named) {
             self.cursor.selected = at;
         }
-        self.rows = rows.into_iter().map(|(index, _)| index).collect();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::snapshot;
+    use crate::{app::order::Nothing, sample::snapshot};
 
     #[test]
     fn the_selection_stays_with_its_site() {
@@ -99,10 +140,10 @@ mod tests {
             ..SitesState::default()
         };
         let all = Filter::default();
-        sites.arrange(&snapshot.sites, &all, |_| None);
+        sites.arrange(&snapshot.sites, &all, &Nothing);
         assert_eq!(sites.cursor.selected, 2);
         sites.sort_by(SortBy::Function);
-        sites.arrange(&snapshot.sites, &all, |_| None);
+        sites.arrange(&snapshot.sites, &all, &Nothing);
         let row = sites.rows[sites.cursor.selected];
         assert_eq!(row, 2);
     }

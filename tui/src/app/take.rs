@@ -190,8 +190,8 @@ fn is_new(old: &Parts, new: &Parts) -> bool {
         || old.jemalloc.is_none() && new.jemalloc.is_some()
         || alert_ids(old) != alert_ids(new)
         || old.flame.is_none() && new.flame.is_some()
-        || old.findings.as_ref().map(|findings| findings.ignored)
-            != new.findings.as_ref().map(|findings| findings.ignored)
+        || old.findings.as_ref().map(|findings| findings.ignored.len())
+            != new.findings.as_ref().map(|findings| findings.ignored.len())
         || old.inspected.as_ref().map(|of| &of.key) != new.inspected.as_ref().map(|of| &of.key)
 }
 

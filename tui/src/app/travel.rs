@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{App, Picture, Request};
-use crate::feed::Command;
+use crate::{feed::Command, look::Parts};
 
 /// Spans of time that charts can show, in seconds.
 const WINDOWS: [f64; 10] = [
@@ -11,18 +11,29 @@ const WINDOWS: [f64; 10] = [
 ];
 /// The widest that is chosen without being asked for.
 const WIDEST_BY_ITSELF: usize = 4;
-/// Pictures with all their parts kept of the past, and the least time between two.
+/// Moments of the past whose parts are kept, and the least time between two.
 const KEPT_MAX: usize = 16;
 const KEPT_SECONDS: f64 = 10.0;
+/// Sites that these moments have in all: the parts of 20,000 sites are tens of megabytes.
+const KEPT_SITES: usize = 60_000;
+/// However many sites there are, one can go back to a beginning and to a little while ago.
+const KEPT_MIN: usize = 3;
 /// Steps of a key across a chart.
 const STEPS: f64 = 60.0;
+
+/// What was made beside a snapshot.
+#[derive(Debug)]
+struct Kept {
+    at_seconds: f64,
+    parts: Parts,
+}
 
 /// Where in the past the picture is.
 #[derive(Debug, Default)]
 pub struct Travel {
     picture: Option<Picture>,
     /// Parts of past moments, oldest first.
-    kept: VecDeque<Picture>,
+    kept: VecDeque<Kept>,
     /// Index of the window that was chosen.
     zoom: Option<usize>,
     /// A range that was dragged.
@@ -58,23 +69,29 @@ impl Travel {
         {
             return;
         }
-        self.kept.push_back(picture.clone());
-        if self.kept.len() > KEPT_MAX {
+        self.kept.push_back(Kept {
+            at_seconds: at,
+            parts: picture.parts.clone(),
+        });
+        let sites = picture.snapshot.sites.len().max(1);
+        let most = (KEPT_SITES / sites).clamp(KEPT_MIN, KEPT_MAX);
+        while self.kept.len() > most {
             // Of neighbours the closest give way, the older ones sooner: the past is kept more coarsely.
             let cost = |index: &usize| {
                 let time = |index: usize| self.kept.get(index).map_or(0.0, |of| of.at_seconds);
                 (time(index + 1) - time(index - 1)) / (at - time(*index)).max(1.0)
             };
             let closest = (1..self.kept.len() - 1).min_by(|a, b| cost(a).total_cmp(&cost(b)));
-            if let Some(closest) = closest {
-                self.kept.remove(closest);
-            }
+            match closest {
+                Some(closest) => self.kept.remove(closest),
+                None => break,
+            };
         }
     }
 
-    /// The kept picture nearest to a moment.
-    fn kept_near(&self, at: f64) -> Option<&Picture> {
-        let distance = |picture: &&Picture| (picture.at_seconds - at).abs();
+    /// The kept parts nearest to a moment.
+    fn kept_near(&self, at: f64) -> Option<&Kept> {
+        let distance = |kept: &&Kept| (kept.at_seconds - at).abs();
         self.kept
             .iter()
             .min_by(|a, b| distance(a).total_cmp(&distance(b)))
@@ -204,5 +221,41 @@ impl App {
         }
         self.travel.range = Some((from, to));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn kept_of(sites: usize) -> Vec<f64> {
+        let mut snapshot = sample::snapshot();
+        let site = snapshot.sites[0].clone();
+        snapshot.sites.resize(sites, site);
+        let snapshot = Arc::new(snapshot);
+        let mut travel = Travel::default();
+        for second in 0..2_000 {
+            travel.keep(&Picture {
+                snapshot: Arc::clone(&snapshot),
+                parts: Parts::default(),
+                at_seconds: f64::from(second),
+            });
+        }
+        travel.kept.iter().map(|kept| kept.at_seconds).collect()
+    }
+
+    #[test]
+    fn less_of_the_past_is_kept_the_more_sites_there_are() {
+        let few = kept_of(20);
+        assert_eq!(few.len(), KEPT_MAX);
+        let many = kept_of(20_000);
+        assert_eq!(many.len(), KEPT_MIN);
+        for kept in [few, many] {
+            // From the beginning to now, more closely the younger.
+            assert_eq!(kept.first(), Some(&0.0));
+            assert_eq!(kept.last(), Some(&1_990.0));
+            assert!(kept.is_sorted());
+        }
     }
 }

@@ -72,13 +72,43 @@ pub(super) fn read_suppressions(path: Option<&Path>) -> Result<Suppressions, Str
     }
 }
 
+/// The suppression of a function.
+fn line_of(function: &str) -> String {
+    format!("leak:^{function}$")
+}
+
+/// Takes the suppression of a function out, and reads the file anew.
+pub(super) fn take_back(path: &Path, function: &str) -> Result<(String, Suppressions), String> {
+    let line = line_of(function);
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let kept: String = text
+        .split_inclusive('\n')
+        .filter(|known| known.trim() != line)
+        .collect();
+    if kept == text {
+        return Err(format!(
+            "a line of {} that is not `{line}` silences it: take that out there",
+            path.display()
+        ));
+    }
+    // Beside it, then in its place: the other lines survive whatever happens.
+    let new = path.with_extension("new");
+    fs::write(&new, kept)
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let suppressions = read_suppressions(Some(path))?;
+    let message = format!("no longer ignored: {line} is out of {}", path.display());
+    Ok((message, suppressions))
+}
+
 /// Adds a suppression for a function, and reads the file anew.
 pub(super) fn ignore(path: &Path, function: &str) -> Result<(String, Suppressions), String> {
     let failed = |error: io::Error| format!("cannot write {}: {error}", path.display());
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
     }
-    let line = format!("leak:^{function}$\n");
+    let line = format!("{}\n", line_of(function));
     let known = fs::read_to_string(path).unwrap_or_default();
     if !known.lines().any(|known| known == line.trim_end()) {
         let separator = if known.is_empty() || known.ends_with('\n') {
@@ -121,6 +151,16 @@ mod tests {
         assert_eq!(suppressions.len(), 1);
         assert!(suppressions.silence(&[frame("app::<T as U>::remember", None, false)]));
         assert!(!suppressions.silence(&[frame("app::other", None, false)]));
+        // Taken back, it is heard of again, and nothing else in the file has changed.
+        ignore(&path, "app::other").unwrap();
+        let (message, suppressions) = take_back(&path, "app::<T as U>::remember").unwrap();
+        assert!(message.contains("no longer ignored"), "{message}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "leak:^app::other$\n");
+        assert!(!suppressions.silence(&[frame("app::<T as U>::remember", None, false)]));
+        // What a user wrote is a user's to take out.
+        fs::write(&path, "# ours\nleak:app\n").unwrap();
+        let problem = take_back(&path, "app::other").unwrap_err();
+        assert!(problem.contains("suppressions"), "{problem}");
         fs::write(&path, "race:x\n").unwrap();
         assert!(
             read_suppressions(Some(&path))

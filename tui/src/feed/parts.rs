@@ -161,10 +161,10 @@ impl Maker {
         let parts = &mut self.parts;
         match part {
             Part::Findings => {
-                let mut list = source.findings();
-                let found = list.len();
-                list.retain(|finding| !self.suppressions.silence(&finding.stack));
-                let ignored = found - list.len();
+                let (ignored, list) = source
+                    .findings()
+                    .into_iter()
+                    .partition(|finding| self.suppressions.silence(&finding.stack));
                 let watched = source.watched_seconds();
                 parts.findings = Some(Arc::new(Findings::new(list, ignored, watched)));
             }

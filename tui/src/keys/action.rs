@@ -7,6 +7,8 @@ pub enum Action {
     Quit,
     /// Leave, and keep the last picture in the terminal.
     QuitKeepingFrame,
+    /// List the findings that are ignored, too.
+    ShowIgnored,
     /// Open or close the help.
     Help,
     /// Go to a tab, counted from 0.

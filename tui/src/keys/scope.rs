@@ -56,6 +56,15 @@ impl Scope {
         1 << self as u32
     }
 
+    /// Whether it is the list of targets or lies over a screen.
+    #[must_use]
+    pub fn is_menu_or_picker(self) -> bool {
+        matches!(
+            self,
+            Self::Picker | Self::Help | Self::SortMenu | Self::ColumnMenu | Self::ExportMenu
+        )
+    }
+
     /// Its name in the help.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -40,6 +40,8 @@ pub struct Binding {
     scopes: u32,
     /// Word in the footer; empty keeps the row out of it.
     pub footer: &'static str,
+    /// Whether it is in the footer only where there is room.
+    pub is_filler: bool,
     /// Sentence in the help.
     pub help: &'static str,
 }
@@ -78,8 +80,16 @@ const fn bind(
         action,
         scopes,
         footer,
+        is_filler: false,
         help,
     }
+}
+
+/// A row that is in the footer where there is room for its word.
+const fn with_room(mut binding: Binding, word: &'static str) -> Binding {
+    binding.footer = word;
+    binding.is_filler = true;
+    binding
 }
 
 /// A row of which only the first key is written in the footer.
@@ -118,21 +128,27 @@ pub const BINDINGS: &[Binding] = &[
         "filter the sites: cache  fn:~^my::  crate:serde  live>1M  age>10m  verdict:growing  !file:tests; \
          or find functions in the flame graph",
     ),
-    bind(
-        &[Char('n')],
-        "next-hit",
-        Action::NextHit,
-        SITES | FLAME,
-        "",
-        "next hit of the filter or the search",
+    with_room(
+        bind(
+            &[Char('n')],
+            "next-hit",
+            Action::NextHit,
+            SITES | FLAME,
+            "",
+            "next hit of the filter or the search",
+        ),
+        "next hit",
     ),
-    bind(
-        &[Char('N')],
-        "previous-hit",
-        Action::PreviousHit,
-        SITES | FLAME,
-        "",
-        "previous hit",
+    with_room(
+        bind(
+            &[Char('N')],
+            "previous-hit",
+            Action::PreviousHit,
+            SITES | FLAME,
+            "",
+            "previous hit",
+        ),
+        "previous",
     ),
     bind(
         &[Char('s')],
@@ -142,22 +158,28 @@ pub const BINDINGS: &[Binding] = &[
         "sort",
         "choose the order",
     ),
-    first(bind(
-        &[Char('>'), Char('.')],
-        "sort-next",
-        Action::SortNext,
-        SITES,
-        "",
-        "sort by the next column",
-    )),
-    first(bind(
-        &[Char('<'), Char(',')],
-        "sort-previous",
-        Action::SortPrevious,
-        SITES,
-        "",
-        "sort by the previous column",
-    )),
+    with_room(
+        first(bind(
+            &[Char('>'), Char('.')],
+            "sort-next",
+            Action::SortNext,
+            SITES,
+            "",
+            "sort by the next column",
+        )),
+        "next column",
+    ),
+    with_room(
+        first(bind(
+            &[Char('<'), Char(',')],
+            "sort-previous",
+            Action::SortPrevious,
+            SITES,
+            "",
+            "sort by the previous column",
+        )),
+        "previous",
+    ),
     bind(
         &[Char('r')],
         "reverse",
@@ -182,13 +204,16 @@ pub const BINDINGS: &[Binding] = &[
         "group",
         "group by site, function, crate, thread",
     ),
-    bind(
-        &[Char('#')],
-        "same-function",
-        Action::SameFunction,
-        OVERVIEW | FLAME | LEAKS | DETAIL | THREADS | SHAPES,
-        "",
-        "all sites of the same function",
+    with_room(
+        bind(
+            &[Char('#')],
+            "same-function",
+            Action::SameFunction,
+            OVERVIEW | FLAME | LEAKS | DETAIL | THREADS | SHAPES,
+            "",
+            "all sites of the same function",
+        ),
+        "same function",
     ),
     bind(
         &[Char('m')],
@@ -212,7 +237,16 @@ pub const BINDINGS: &[Binding] = &[
         Action::Ignore,
         LEAKS,
         "ignore",
-        "leave this finding out from now on: writes a suppression, which `riptide leaks --suppressions` reads too",
+        "leave this finding out from now on: writes a suppression, which `riptide leaks --suppressions` reads too; \
+         on one that is ignored takes it back",
+    ),
+    bind(
+        &[Char('I')],
+        "show-ignored",
+        Action::ShowIgnored,
+        LEAKS,
+        "show ignored",
+        "list the findings that are ignored, too; again leaves them out",
     ),
     bind(
         &[Char('a')],
@@ -254,14 +288,17 @@ pub const BINDINGS: &[Binding] = &[
         "back in time",
         "back in time on the chart; dragging the mouse over it looks closer at a range",
     )),
-    first(bind(
-        &[Key::Right, Char('l')],
-        "later",
-        Action::Later,
-        CHARTS,
-        "",
-        "on in time",
-    )),
+    with_room(
+        first(bind(
+            &[Key::Right, Char('l')],
+            "later",
+            Action::Later,
+            CHARTS,
+            "",
+            "on in time",
+        )),
+        "on",
+    ),
     bind(
         &[Char('`')],
         "now",
@@ -270,22 +307,28 @@ pub const BINDINGS: &[Binding] = &[
         "now",
         "back to the present",
     ),
-    first(bind(
-        &[Char('+'), Char('=')],
-        "zoom-in",
-        Action::ZoomIn,
-        OVERVIEW | FLAME,
-        "",
-        "look closer: a shorter time on the chart, the selected frame in the flame graph",
-    )),
-    first(bind(
-        &[Char('-'), Char('_')],
-        "zoom-out",
-        Action::ZoomOut,
-        OVERVIEW | FLAME,
-        "",
-        "look from further away",
-    )),
+    with_room(
+        first(bind(
+            &[Char('+'), Char('=')],
+            "zoom-in",
+            Action::ZoomIn,
+            OVERVIEW | FLAME,
+            "",
+            "look closer: a shorter time on the chart, the selected frame in the flame graph",
+        )),
+        "closer",
+    ),
+    with_room(
+        first(bind(
+            &[Char('-'), Char('_')],
+            "zoom-out",
+            Action::ZoomOut,
+            OVERVIEW | FLAME,
+            "",
+            "look from further away",
+        )),
+        "wider",
+    ),
     bind(
         &[Char(' ')],
         "pause",
@@ -310,12 +353,15 @@ pub const BINDINGS: &[Binding] = &[
         "command",
         "enter a command; `:help` lists them",
     ),
-    bind(
-        &[Key::Tab],
-        "next-tab",
-        Action::NextTab,
-        TABS,
-        "",
+    with_room(
+        bind(
+            &[Key::Tab],
+            "next-tab",
+            Action::NextTab,
+            TABS,
+            "",
+            "next tab",
+        ),
         "next tab",
     ),
     bind(
@@ -494,13 +540,16 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "draw everything anew",
     ),
-    bind(
-        &[Char('Q')],
-        "quit-keeping-the-picture",
-        Action::QuitKeepingFrame,
-        ALL,
-        "",
-        "quit, keeping the last picture in the terminal",
+    with_room(
+        bind(
+            &[Char('Q')],
+            "quit-keeping-the-picture",
+            Action::QuitKeepingFrame,
+            ALL,
+            "",
+            "quit, keeping the last picture in the terminal",
+        ),
+        "quit, keeping this",
     ),
     first(bind(
         &[Char('q'), Ctrl('c')],

@@ -286,7 +286,7 @@ fn inspection_rows(of: &Inspection) -> Vec<(&'static str, String)> {
             (_, Some(freed)) => {
                 let temporary = of.temporary_share.unwrap_or(0.0) * 100.0;
                 format!(
-                    "{:.0}% freed, after {} in the middle, 90% within {}; {temporary:.0}% within 1 ms",
+                    "{:.0}% freed, half of them within {}, 90% within {}; {temporary:.0}% within 1 ms",
                     freed * 100.0,
                     time(lives.p50),
                     time(lives.p90)

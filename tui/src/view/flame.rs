@@ -217,11 +217,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         super::centered(frame, area, vec![Line::styled(line, theme.dim())]);
         return;
     };
-    lines(
-        frame,
-        head,
-        vec![heading(app, &lens, root, &rows, head.width)],
-    );
+    lines(frame, head, vec![heading(app, &lens, root, head.width)]);
     let graph = graph(area);
     let visible = rows
         .iter()
@@ -288,13 +284,7 @@ fn whole(app: &App, metric: Metric, value: f64) -> String {
     }
 }
 
-fn heading(
-    app: &App,
-    lens: &Lens<'_>,
-    root: &Placed,
-    rows: &[Vec<Placed>],
-    width: u16,
-) -> Line<'static> {
+fn heading(app: &App, lens: &Lens<'_>, root: &Placed, width: u16) -> Line<'static> {
     let theme = app.theme;
     let metric = app.flame.metric;
     let all = lens.root();
@@ -321,12 +311,8 @@ fn heading(
     }
     let searched = app.flame.searched();
     if !searched.is_empty() {
-        // The outermost hits of each path, so that nothing counts twice.
-        let hits = rows.iter().flatten().filter(|cell| {
-            let above = cell.path.split_last().map_or(&[][..], |(_, above)| above);
-            app.flame.is_hit(&cell.name) && !above.iter().any(|name| app.flame.is_hit(name))
-        });
-        let sum: f64 = hits.map(|cell| cell.value).sum();
+        let (zoomed, _) = lens.find(&root.path);
+        let sum = lens.value_of_hits(&zoomed, |name| app.flame.is_hit(name));
         spans.push(Span::styled(
             format!(
                 "  * {searched}: {} of what is shown",

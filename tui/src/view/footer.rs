@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{lines, text};
 use crate::{
-    app::{App, Popup, PromptKind, Screen},
+    app::{App, Popup, Prompt, PromptKind, Screen},
     keys::{Action, Scope},
     look::Grouping,
 };
@@ -19,6 +19,8 @@ const HEIGHT_MAX: usize = 3;
 struct Item {
     key: String,
     word: String,
+    /// Left out where it would take another line.
+    is_filler: bool,
 }
 
 impl Item {
@@ -26,6 +28,7 @@ impl Item {
         Self {
             key: key.to_owned(),
             word: word.to_owned(),
+            is_filler: false,
         }
     }
 
@@ -34,8 +37,8 @@ impl Item {
     }
 }
 
-fn prompt_items(kind: PromptKind) -> Vec<Item> {
-    let (keep, example) = match kind {
+fn prompt_items(prompt: &Prompt) -> Vec<Item> {
+    let (keep, example) = match prompt.kind {
         PromptKind::Filter => (
             "keep the filter",
             "cache  fn:~re  crate:x  live>1M  age>10m  verdict:leak  !text",
@@ -43,17 +46,21 @@ fn prompt_items(kind: PromptKind) -> Vec<Item> {
         PromptKind::Search => ("keep the search", "serde"),
         PromptKind::Command => ("do it", "group crate  export pprof heap.pb.gz  at 5m  help"),
     };
+    let (mark, sentence) = match &prompt.error {
+        Some(error) => ("!", error.as_str()),
+        None => ("e.g.", example),
+    };
     vec![
         Item::new("enter", keep),
         Item::new("esc", "take it back"),
         Item::new("ctrl-u", "empty it"),
-        Item::new("e.g.", example),
+        Item::new(mark, sentence),
     ]
 }
 
 fn items(app: &App) -> Vec<Item> {
     if let Some(prompt) = app.prompt.as_ref().filter(|_| app.prompting()) {
-        return prompt_items(prompt.kind);
+        return prompt_items(prompt);
     }
     let scope = app.scope();
     app.keymap
@@ -63,7 +70,17 @@ fn items(app: &App) -> Vec<Item> {
             Action::Restarted => app.successor.is_some(),
             Action::Now => app.travel.picture().is_some(),
             Action::Pause => app.recording.is_none(),
+            Action::ShowIgnored => app.ignored_count() > 0,
             _ => true,
+        })
+        // Of a target that cannot be read there is nothing to export, to compare or to hold.
+        .filter(|row| {
+            scope.is_menu_or_picker()
+                || app.picture().is_some()
+                || matches!(
+                    row.binding.action,
+                    Action::Back | Action::Command | Action::Help | Action::Quit
+                )
         })
         .map(|row| {
             let word = match row.binding.action {
@@ -74,9 +91,16 @@ fn items(app: &App) -> Vec<Item> {
                 Action::Open => open_word(app),
                 Action::Filter if app.screen == Screen::Sites => "filter",
                 Action::RuntimeFrames if app.sites.runtime_frames => "fold runtime",
+                Action::ShowIgnored if app.leaks_with_ignored => "hide ignored",
+                Action::Ignore if app.selected_finding().is_some_and(|of| app.is_ignored(of)) => {
+                    "no longer ignore"
+                }
                 _ => row.binding.footer,
             };
-            Item::new(&row.label, word)
+            Item {
+                is_filler: row.binding.is_filler,
+                ..Item::new(&row.label, word)
+            }
         })
         .collect()
 }
@@ -103,10 +127,39 @@ fn back_word(app: &App) -> &'static str {
     }
 }
 
+/// All but the fillers, and of these those that take no other line.
+fn fitting(app: &App, width: u16) -> Vec<Item> {
+    let mut all = items(app);
+    let lines = wrap(all.iter().filter(|item| !item.is_filler), width).len();
+    let mut at = 0;
+    while at < all.len() {
+        let is_over = |items: &[Item], at: usize| {
+            let shown = items.iter().enumerate();
+            let shown = shown.filter(|(index, item)| !item.is_filler || *index <= at);
+            wrap(shown.map(|(_, item)| item), width).len() > lines
+        };
+        if all.get(at).is_some_and(|item| item.is_filler) && is_over(&all, at) {
+            all.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+    all
+}
+
 fn wrapped(app: &App, width: u16) -> Vec<Vec<Item>> {
-    let mut rows: Vec<Vec<Item>> = Vec::new();
+    let items = fitting(app, width);
+    let lengths: Vec<usize> = wrap(items.iter(), width).iter().map(Vec::len).collect();
+    let mut items = items.into_iter();
+    let rows = lengths.into_iter().take(HEIGHT_MAX);
+    rows.map(|length| items.by_ref().take(length).collect())
+        .collect()
+}
+
+fn wrap<'a>(items: impl Iterator<Item = &'a Item>, width: u16) -> Vec<Vec<&'a Item>> {
+    let mut rows: Vec<Vec<&Item>> = Vec::new();
     let mut used = usize::MAX;
-    for item in items(app) {
+    for item in items {
         let cells = item.width();
         if used == usize::MAX || used + 2 + cells > usize::from(width).saturating_sub(1) {
             rows.push(Vec::new());
@@ -118,7 +171,6 @@ fn wrapped(app: &App, width: u16) -> Vec<Vec<Item>> {
             row.push(item);
         }
     }
-    rows.truncate(HEIGHT_MAX);
     rows
 }
 

@@ -19,7 +19,7 @@ use super::{
     stack::{place, stack},
     text, waiting,
 };
-use crate::{app::App, theme::Theme, units};
+use crate::{app::App, keys::Action, theme::Theme, units};
 
 pub(super) fn verdict_style(theme: Theme, verdict: Verdict) -> Style {
     match verdict {
@@ -30,9 +30,13 @@ pub(super) fn verdict_style(theme: Theme, verdict: Verdict) -> Style {
     }
 }
 
-fn cells(finding: &Finding, snapshot: &Snapshot) -> [String; 4] {
+fn cells(app: &App, finding: &Finding, snapshot: &Snapshot) -> [String; 4] {
     [
-        finding.verdict.word().to_owned(),
+        if app.is_ignored(finding) {
+            "ignored".to_owned()
+        } else {
+            finding.verdict.word().to_owned()
+        },
         format!("{:.0}%", finding.confidence * 100.0),
         figures::per_day(finding.growth_bytes_per_second.as_ref()),
         Figures::of(snapshot).live_bytes(&finding.live_bytes),
@@ -66,7 +70,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         .take(usize::from(areas.rows.height))
         .copied()
         .collect();
-    let rows: Vec<[String; 4]> = shown.iter().map(|of| cells(of, snapshot)).collect();
+    let rows: Vec<[String; 4]> = shown.iter().map(|of| cells(app, of, snapshot)).collect();
     let mut widths = TITLES.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -104,6 +108,8 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
             let text = line([verdict, sure, day, live], &name);
             let style = if app.leaks.offset + index == app.leaks.selected {
                 theme.selected()
+            } else if app.is_ignored(finding) {
+                theme.dim()
             } else {
                 verdict_style(theme, finding.verdict)
             };
@@ -111,7 +117,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         });
     lines(frame, areas.rows, body.collect());
     if let Some(finding) = app.selected_finding() {
-        let content = pane(app, finding, all.ignored, areas.pane.width);
+        let content = pane(app, finding, areas.pane.width);
         let height = usize::from(areas.pane.height);
         lines(
             frame,
@@ -121,18 +127,25 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     }
 }
 
-fn ignored_words(count: usize) -> String {
-    match count {
-        1 => "1 finding is ignored".to_owned(),
-        count => format!("{count} findings are ignored"),
-    }
+/// How many are ignored, and what shows them; nothing when none is.
+fn ignored_words(app: &App) -> Option<String> {
+    let (words, them) = match app.ignored_count() {
+        0 => return None,
+        1 => ("1 finding is ignored".to_owned(), "it"),
+        count => (format!("{count} findings are ignored"), "them"),
+    };
+    let key = app.keymap.label(Action::ShowIgnored);
+    Some(if app.leaks_with_ignored {
+        words
+    } else {
+        format!("{words}; {key} shows {them}")
+    })
 }
 
 fn nothing(frame: &mut Frame, area: Rect, app: &App, healthy: usize, early: usize) {
     let theme = app.theme;
     let findings = app.parts().and_then(|parts| parts.findings.as_deref());
     let watched = findings.map_or(0.0, |findings| findings.watched_seconds);
-    let ignored = findings.map_or(0, |findings| findings.ignored);
     let mut text = vec![
         Line::styled("nothing leaks or grows, as far as was seen", theme.good()),
         Line::raw(""),
@@ -141,20 +154,25 @@ fn nothing(frame: &mut Frame, area: Rect, app: &App, healthy: usize, early: usiz
             units::whole_seconds(watched)
         )),
     ];
-    if ignored > 0 {
-        text.push(Line::styled(ignored_words(ignored), theme.dim()));
+    if let Some(words) = ignored_words(app) {
+        text.push(Line::styled(words, theme.dim()));
     }
     centered(frame, area, text);
 }
 
-fn pane(app: &App, finding: &Finding, ignored: usize, width: u16) -> Vec<Line<'static>> {
+fn pane(app: &App, finding: &Finding, width: u16) -> Vec<Line<'static>> {
     let theme = app.theme;
     let cells = usize::from(width).max(1);
     let mut out = vec![rule(
         &format!(
-            "{}, {:.0}% sure",
+            "{}, {:.0}% sure{}",
             finding.verdict.word(),
-            finding.confidence * 100.0
+            finding.confidence * 100.0,
+            if app.is_ignored(finding) {
+                ", ignored"
+            } else {
+                ""
+            }
         ),
         width,
         verdict_style(theme, finding.verdict).patch(theme.strong()),
@@ -191,8 +209,12 @@ fn pane(app: &App, finding: &Finding, ignored: usize, width: u16) -> Vec<Line<'s
             ]));
         }
     }
-    if ignored > 0 {
-        out.push(Line::styled(ignored_words(ignored), theme.dim()));
+    if let Some(words) = ignored_words(app) {
+        out.extend(
+            text::wrap(&words, cells)
+                .into_iter()
+                .map(|line| Line::styled(line, theme.dim())),
+        );
     }
     out.push(rule(
         "stack, innermost first",

@@ -51,10 +51,11 @@ pub(super) fn plan(app: &App, body: Rect) -> Plan {
     let left_width = body.width - figures_width;
     let next_height = 2.min(body.height);
     let rest = body.height - next_height;
-    let wanted = if rest >= 26 {
-        GROWING_MAX as u16
-    } else {
-        (rest / 3).clamp(1, GROWING_MAX as u16)
+    // On 24 lines the memory map is whole beside them.
+    let wanted = match rest {
+        26.. => GROWING_MAX as u16,
+        16.. => rest / 4,
+        _ => (rest / 3).max(1),
     };
     let sites_height = (wanted + 1).min(rest);
     let top_height = rest - sites_height;
@@ -143,12 +144,17 @@ fn render_chart(frame: &mut Frame, plan: &Plan, app: &App, picture: &Picture) {
     let theme = app.theme;
     let snapshot = &*picture.snapshot;
     let figures = Figures::of(snapshot);
+    let short = format!("live heap {}", figures.live_bytes(&snapshot.live.bytes));
     let title = format!(
-        "live heap {} in {} blocks",
-        figures.live_bytes(&snapshot.live.bytes),
+        "{short} in {} blocks",
         figures.live_objects(&snapshot.live.objects)
     );
-    let title = text::keep_start(&title, usize::from(plan.chart_title.width));
+    // A figure is shown whole or not at all.
+    let title = if text::width(&title) <= usize::from(plan.chart_title.width) {
+        title
+    } else {
+        short
+    };
     lines(
         frame,
         plan.chart_title,

@@ -37,6 +37,8 @@ fn cells(target: &Target) -> [String; 4] {
     [info.pid.to_string(), name, state, uptime]
 }
 
+const CODE: &str = "static GLOBAL: riptide_alloc::Riptide = riptide_alloc::Riptide::new();";
+
 const TITLES: [&str; 4] = ["pid", "name", "state", "lived"];
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
@@ -50,11 +52,12 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
                 Line::raw(""),
                 Line::raw("add the riptide-alloc crate to your program and this to its main.rs:"),
                 Line::raw(""),
-                Line::styled("#[global_allocator]", theme.line()),
+                // As wide as the line below: each line is centred.
                 Line::styled(
-                    "static GLOBAL: riptide_alloc::Riptide = riptide_alloc::Riptide::new();",
+                    text::left("#[global_allocator]", text::width(CODE)),
                     theme.line(),
                 ),
+                Line::styled(CODE, theme.line()),
                 Line::raw(""),
                 Line::raw("or try `riptide demo`; `riptide doctor PID` says why one is not seen"),
                 Line::styled("searching goes on", theme.dim()),

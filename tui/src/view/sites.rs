@@ -78,7 +78,8 @@ pub fn order_at(app: &App, body: Rect, at: Position) -> Option<SortBy> {
     for (of, cells) in &table.columns {
         let to = from + 2 + cells;
         if (from..to).contains(&column) {
-            return of.order();
+            let of_live = (*of == Column::Share).then_some(SortBy::Live);
+            return of.order().or(of_live);
         }
         from = to;
     }
@@ -209,7 +210,15 @@ fn titles(app: &App, table: &Table) -> Line<'static> {
         style(name_order),
     )];
     for (column, cells) in &table.columns {
-        let title = format!("{}{}", column.title(), mark(column.order()));
+        let mark = mark(column.order());
+        // In ASCII the mark is a letter.
+        let has_room = text::width(column.title()) + 2 <= *cells;
+        let gap = if theme.is_ascii && has_room && !mark.is_empty() {
+            " "
+        } else {
+            ""
+        };
+        let title = format!("{}{gap}{mark}", column.title());
         spans.push(Span::styled(
             format!("  {}", text::right(&title, *cells)),
             style(column.order()),
@@ -269,7 +278,8 @@ fn render_filter(frame: &mut Frame, area: Rect, app: &App) {
     let line = match typed {
         Some(prompt) => {
             let tail = match &prompt.error {
-                Some(error) => Span::styled(format!("  {error}"), theme.bad()),
+                // Why stands in the footer, where there is room.
+                Some(_) => Span::styled("  not understood", theme.bad()),
                 None => Span::styled(count, theme.dim()),
             };
             status::typed(app, prompt, "filter: ", tail, area.width)

@@ -61,13 +61,44 @@ pub(super) fn left(text: &str, cells: usize) -> String {
     format!("{text}{}", " ".repeat(blanks))
 }
 
+/// Whether a word is the unit or the error of the number before it.
+fn belongs_to_number(word: &str) -> bool {
+    let word = word.trim_end_matches([',', ';', '.', ':', ')']);
+    let unit = word.split('/').next().unwrap_or(word);
+    word.starts_with('±')
+        || matches!(
+            unit,
+            "B" | "KiB" | "MiB" | "GiB" | "TiB" | "KB" | "MB" | "GB" | "%"
+        )
+        || matches!(unit, "ns" | "µs" | "ms" | "s" | "m" | "h" | "d")
+}
+
+/// The words of a text; a number and its unit are one, as far as they fit into a line.
+fn words(text: &str, cells: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match words.last_mut() {
+            Some(last)
+                if belongs_to_number(word)
+                    && (last.ends_with(|letter: char| letter.is_ascii_digit())
+                        || word.starts_with('±'))
+                    && width(last) + 1 + width(word) <= cells =>
+            {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
 /// Breaks a text at blanks, and inside a word only where it is longer than the line.
 pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ') {
-        let mut word = word.to_owned();
+    for mut word in words(text, cells) {
         if !line.is_empty() && width(&line) + 1 + width(&word) > cells {
             lines.push(std::mem::take(&mut line));
         }
@@ -173,6 +204,18 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
         assert_eq!(wrap("", 3), [""]);
+    }
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        assert_eq!(wrap("most 1.00 MiB", 9), ["most", "1.00 MiB"]);
+        assert_eq!(
+            wrap("it rose by 1.6 MiB/s ±0.20, or so", 20),
+            ["it rose by", "1.6 MiB/s ±0.20, or", "so"]
+        );
+        assert_eq!(wrap("in 1 h 45 m to 2 h", 10), ["in 1 h", "45 m to", "2 h"]);
+        // Where there is no room for both, as any words.
+        assert_eq!(wrap("100 MiB", 4), ["100", "MiB"]);
     }
 
     #[test]

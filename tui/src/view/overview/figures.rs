@@ -105,7 +105,7 @@ pub(super) fn figure_lines(app: &App, snapshot: &Snapshot, area: Rect) -> Vec<Li
     rows.extend(alerts_row(app));
     let rates = &snapshot.rates;
     rows.push(Figure {
-        rank: 6,
+        rank: if wide { 6 } else { 8 },
         line: rule("rates", area.width, theme.strong(), dim),
     });
     rows.push(figure(
@@ -244,7 +244,7 @@ fn findings_row(app: &App) -> Option<Figure> {
         (leaks, 0) => (format!("{leaks} leak"), theme.bad()),
         (leaks, growing) => (format!("{leaks} leak, {growing} growing"), theme.bad()),
     };
-    let note = match findings.ignored {
+    let note = match findings.ignored.len() {
         0 => String::new(),
         ignored => format!("{ignored} ignored"),
     };

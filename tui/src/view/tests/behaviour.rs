@@ -300,6 +300,86 @@ fn titles_are_clicked_to_sort() {
 }
 
 #[test]
+fn sites_are_sorted_by_what_changed_and_by_verdict() {
+    let mut app = watching(LARGE);
+    app.run_command("sort verdict");
+    let functions = |app: &App| -> Vec<String> {
+        let sites = app.grouped();
+        let rows = app.sites.rows.iter();
+        rows.map(|row| sites[*row].function.clone()).collect()
+    };
+    let verdicts = functions(&app);
+    assert!(verdicts[0].ends_with("remember_session"), "{verdicts:?}");
+    assert!(verdicts[1].ends_with("Lru::insert"), "{verdicts:?}");
+    // Groups have none: back to the natural order, whose mark is seen.
+    press(&mut app, &[Key::Char('#')]);
+    assert_eq!(app.sites.sort, crate::app::SortBy::Live);
+    press(&mut app, &[Key::Char('#'); 3]);
+    // Without a base there is no change to sort by.
+    app.run_command("sort change");
+    assert!(
+        screen(&app).contains("no base to compare"),
+        "{}",
+        screen(&app)
+    );
+    press(&mut app, &[Key::Char('>')]);
+    assert_eq!(app.sites.sort, crate::app::SortBy::Growth);
+    press(&mut app, &[Key::Char('d'), Key::Char('<')]);
+    assert_eq!(app.sites.sort, crate::app::SortBy::Change);
+    app.update(Update::Snapshot(Arc::new(later(50.0))), 50.0);
+    assert!(functions(&app)[0].ends_with("remember_session"));
+    assert!(screen(&app).contains("since base▼"), "{}", screen(&app));
+    press(&mut app, &[Key::Char('r')]);
+    assert!(functions(&app)[24].ends_with("remember_session"));
+    press(&mut app, &[Key::Char('d')]);
+    assert_eq!(app.sites.sort, crate::app::SortBy::Live);
+}
+
+#[test]
+fn what_is_ignored_is_shown_and_taken_back() {
+    let mut app = watching(SMALL);
+    press(&mut app, &[Key::Char('4')]);
+    let text = screen(&app);
+    assert!(!text.contains("Ring::push"), "{text}");
+    assert!(text.contains("1 finding is ignored; I shows it"), "{text}");
+    press(&mut app, &[Key::Char('I'), Key::Char('G')]);
+    let text = screen(&app);
+    assert!(
+        text.contains("ignored") && text.contains("Ring::push"),
+        "{text}"
+    );
+    assert!(text.contains("i no longer ignore"), "{text}");
+    app.take_requests();
+    press(&mut app, &[Key::Char('i')]);
+    let back = Command::TakeBack("service::history::Ring::push".to_owned());
+    assert!(app.take_requests().contains(&Request::Feed(back)));
+    press(&mut app, &[Key::Char('I')]);
+    assert!(!screen(&app).contains("Ring::push"));
+}
+
+#[test]
+fn nothing_is_offered_on_a_target_that_cannot_be_read() {
+    let mut app = app(SMALL);
+    app.update(
+        Update::Trouble(Trouble {
+            kind: TroubleKind::Denied,
+            message: "not yours".to_owned(),
+            hint: "run as its user".to_owned(),
+        }),
+        0.0,
+    );
+    let text = screen(&app);
+    assert!(
+        text.contains("esc targets") && text.contains("q quit"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("export") && !text.contains("pause"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_restarted_target_is_offered_and_followed() {
     let mut app = watching(SMALL);
     let mut snapshot = later(41.0);

@@ -119,6 +119,8 @@ pictures! {
         press(&mut app, &[Key::Down]);
         app
     };
+    sites_by_change at ONCE => |size| compared(size, "2>");
+    sites_by_verdict at BOTH => |size| pressed(size, "2<<<<<");
     sites_by_crate at BOTH => |size| pressed(size, "2##");
     sites_by_thread at ONCE => |size| pressed(size, "2###");
     sites_against_a_base at BOTH => |size| compared(size, "2");
@@ -141,6 +143,7 @@ pictures! {
     flame_against_a_base at BOTH => |size| compared(size, "3");
     flame_of_growth at ONCE => |size| pressed(size, "3mmm");
     leaks at BOTH => |size| pressed(size, "4");
+    leaks_with_ignored at ONCE => |size| pressed(size, "4IG");
     threads at BOTH => |size| pressed(size, "5j");
     shapes at BOTH => |size| pressed(size, "6");
     jemalloc at BOTH => |size| pressed(size, "7");
