@@ -28,3 +28,15 @@ tidy:
 # After a deliberate change of the region format: see CONTRIBUTING.md
 bless-layout:
     RIPTIDE_BLESS=1 cargo test -q -p riptide-region --test layout
+
+# Searches with the fuzz targets, in shards, on from where it was: docs/FAULTS.md
+fuzz *arguments:
+    bash tests/fuzz/run {{arguments}}
+
+# Mutation testing of the region format, the estimator and the accounting of loss
+mutants *shard:
+    bash tests/mutants {{shard}}
+
+# Licences, advisories, sources and duplicates of all dependencies
+deny:
+    cargo deny --all-features check

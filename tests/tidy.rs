@@ -94,6 +94,8 @@ fn doors_open_one_way() {
     let allowed = [
         ("riptide-region", &[][..]),
         ("riptide-alloc", &["riptide-region"]),
+        // The same source once more, for a program with two copies of it.
+        ("riptide-alloc-again", &["riptide-region"]),
         ("riptide-reader", &["riptide-region"]),
         // The allocator for the sake of the bundled demo service only: see the next test.
         ("riptide", &["riptide-alloc", "riptide-reader"]),
@@ -115,7 +117,9 @@ fn doors_open_one_way() {
         BTreeSet::from([
             "riptide",
             "riptide-alloc",
+            "riptide-alloc-again",
             "riptide-benches",
+            "riptide-fuzz",
             "riptide-reader",
             "riptide-region",
             "riptide-tests",
@@ -282,7 +286,9 @@ fn nothing_is_left_for_later() {
         concat!("#[", "ignore"),
         concat!("dbg", "!("),
     ];
-    for (path, text) in files(&["rs", "toml", "md", "yml", "sh", "run", "justfile"]) {
+    for (path, text) in files(&[
+        "rs", "toml", "md", "yml", "sh", "run", "mutants", "justfile",
+    ]) {
         for (number, line) in text.lines().enumerate() {
             for word in words {
                 assert!(!line.contains(word), "{path}:{}: {line}", number + 1);
@@ -320,6 +326,35 @@ fn files_hold_one_idea() {
             "{path} does not say what it is for"
         );
     }
+}
+
+/// The steps of `tests/run` are spread over jobs; none is left out.
+#[test]
+fn continuous_integration_runs_every_step() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let run = read("tests/run");
+    let (_, steps) = run
+        .split_once("\nsteps=(")
+        .expect("tests/run lists its steps");
+    let steps: BTreeSet<&str> = steps
+        .split(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let jobs = read(".github/workflows/ci.yml");
+    let (_, matrix) = jobs
+        .split_once("\n        steps:\n")
+        .expect("a matrix of steps");
+    let run_by_jobs: BTreeSet<&str> = matrix
+        .lines()
+        .map_while(|line| line.strip_prefix("          - "))
+        .flat_map(str::split_whitespace)
+        // Every job begins with it.
+        .chain(["setup"])
+        .collect();
+    assert!(steps.len() > 10);
+    assert_eq!(run_by_jobs, steps);
 }
 
 // ---- licences ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@
 //!
 //! **Invariant.** Nothing here changes a file, a process or the system.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) mod cgroup;
 mod discover;
@@ -55,17 +55,30 @@ pub fn directories() -> Vec<PathBuf> {
     discover::directories(&Proc::default(), std::env::var_os(DIRECTORY_VARIABLE))
 }
 
-/// Every region file that the caller may see: readable or not, live targets first, then the newest.
+/// Every region file that the caller may see: readable or not, live targets first, then the newest. Of a
+/// directory with more than 10,000 of them those whose processes run and the newest.
 #[must_use]
 pub fn discover() -> Vec<Discovered> {
     discover_in(&directories())
 }
 
-/// Paths of the region files in `directories`, without a look into them: cheap enough to ask again and
-/// again where hundreds of targets are known already.
+/// Paths of the region files in `directories`, without a look into them, and how many more there are than
+/// are looked at: cheap enough to ask again and again where hundreds of targets are known already.
 #[must_use]
-pub fn region_files(directories: &[PathBuf]) -> Vec<PathBuf> {
-    discover::files(directories)
+pub fn region_files(directories: &[PathBuf]) -> (Vec<PathBuf>, usize) {
+    discover::files(&Proc::default(), directories)
+}
+
+/// Whose region a file is, and that target's pid in the caller's own namespace while it lives, without reading
+/// its tables.
+///
+/// # Errors
+/// The file cannot be opened or is not a region that this version can read.
+pub fn describe(path: &Path) -> Result<(TargetInfo, Option<u32>), ReaderError> {
+    let region = region::Region::open(path)?;
+    let view = region.view()?;
+    let found = target::describe(&region, &view, &Proc::default(), &SystemClock, None);
+    Ok((found.info, found.host_pid))
 }
 
 /// Every region file in `directories`, as [`fn@discover`] has them.

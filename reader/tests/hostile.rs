@@ -11,12 +11,16 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-use riptide_reader::{Session, attach};
+use riptide_reader::{
+    Session, attach,
+    profile::{Estimate, GroupBy},
+};
 use riptide_region::{
     event::{Event, EventKind},
     header::HEADER_PAGE_BYTES,
@@ -39,6 +43,9 @@ fn exercise(path: &Path) {
         assert!(!text.contains("NaN"));
         assert!(snapshot.live.bytes.low <= snapshot.live.bytes.high);
         let _ = (session.waterfall(&snapshot), session.stacks());
+        let (model, observation) = (session.model(), session.observation());
+        let _ = (model.heap_shape(observation), model.threads(observation));
+        let _ = model.groups(observation, GroupBy::Crate);
         let _ = (session.config_error(), session.problem(), session.info());
     }
 }
@@ -213,4 +220,69 @@ fn discovery_skips_what_is_no_region_and_names_what_is_damaged() {
         attach::resolve_target_in(Some(&pid), &directories).unwrap(),
         region.path()
     );
+}
+
+/// Somebody writes anything anywhere, all the time, while a session looks again and again.
+#[test]
+fn a_region_that_is_written_over_while_a_session_reads_it() {
+    let region = populated();
+    region.flush();
+    let good = region.bytes();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let file = region.file();
+        let (stop, good) = (&stop, &good);
+        scope.spawn(move || {
+            let mut random = Random(5);
+            while !stop.load(Ordering::Relaxed) {
+                for _ in 0..64 {
+                    let range = if random.next() % 2 == 0 {
+                        HEADER_PAGE_BYTES
+                    } else {
+                        good.len()
+                    };
+                    let at = 8 + random.next() % (range as u64 / 8 - 1) * 8;
+                    let value = match random.next() % 3 {
+                        0 => 0,
+                        1 => 1 << (random.next() % 64),
+                        _ => random.next(),
+                    };
+                    file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+                }
+                if random.next() % 4 == 0 {
+                    file.write_all_at(good, 0).unwrap();
+                }
+            }
+        });
+        let start = Instant::now();
+        let mut attached = 0;
+        while attached < 20 || start.elapsed() < Duration::from_secs(1) {
+            let Ok(mut session) = Session::attach(region.path()) else {
+                continue;
+            };
+            attached += 1;
+            for _ in 0..5 {
+                session.poll();
+                let snapshot = session.snapshot();
+                let is_whole = |estimate: &Estimate| {
+                    assert!(estimate.low.is_finite() && estimate.high.is_finite());
+                    assert!(
+                        estimate.low <= estimate.estimate && estimate.estimate <= estimate.high
+                    );
+                };
+                is_whole(&snapshot.live.bytes);
+                snapshot
+                    .sites
+                    .iter()
+                    .for_each(|site| is_whole(&site.live_bytes));
+                let _ = (
+                    session.findings(),
+                    session.waterfall(&snapshot),
+                    session.stacks(),
+                );
+                let _ = (session.problem(), session.info());
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }

@@ -413,3 +413,52 @@ fn a_recording_is_played_look_by_look() {
     }
     std::fs::remove_file(&path).unwrap();
 }
+
+/// The region may be of another time namespace, or of before the machine was restored from a snapshot: times
+/// in it are those of another clock, and the reader's own may step. No figure is negative, and no rate is of
+/// a time that has not passed.
+#[test]
+fn clocks_that_step_make_no_figure_that_cannot_be() {
+    let mut region = TestRegion::new(MIB, false);
+    let stack = region.stack(&[0x1001], 1);
+    for second in 0..50 {
+        region.allocate(stack, 100, 1, second * SECOND);
+    }
+    region.view().counters.set(Gauge::HeartbeatNs, 60 * SECOND);
+    region.publish_status(|status| {
+        status.time_ns = Some(60 * SECOND);
+        status.epoch_time_ns = Some(59 * SECOND);
+        status.allocated = Some(5_000);
+    });
+    let clock = Arc::new(ManualClock::new(61 * SECOND));
+    let mut session = attach(&region, &clock, false);
+    let steps = [62, 5, 0, 61, 1 << 33, 60, 63, 3, u64::MAX / SECOND, 64];
+    for second in steps {
+        clock.set(second * SECOND);
+        let snapshot = session.snapshot();
+        assert_eq!(snapshot.live.bytes.estimate, 5_000.0, "at {second} s");
+        let not_negative = |figure: Option<f64>, what: &str| {
+            let fits = figure.is_none_or(|figure| figure.is_finite() && figure >= 0.0);
+            assert!(fits, "{what} is {figure:?} at {second} s");
+        };
+        not_negative(snapshot.target.uptime_seconds, "uptime");
+        not_negative(snapshot.target.heartbeat_age_seconds, "heartbeat");
+        not_negative(snapshot.memory.age_seconds, "age of the figures");
+        not_negative(snapshot.rates.allocations_per_second, "allocations");
+        not_negative(snapshot.rates.allocated_bytes_per_second, "bytes");
+        not_negative(Some(session.watched_seconds()), "time watched");
+        for site in &snapshot.sites {
+            not_negative(site.median_age_seconds, "median age");
+            not_negative(site.allocations_per_second, "allocations of the site");
+            let growth = site.growth_bytes_per_second;
+            // Nothing was allocated or freed since the session began.
+            assert!(
+                growth.is_none_or(|growth| growth.estimate == 0.0),
+                "{growth:?}"
+            );
+        }
+        for finding in session.findings() {
+            assert!((0.0..=1.0).contains(&finding.confidence), "{finding:?}");
+        }
+    }
+}

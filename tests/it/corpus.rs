@@ -2,11 +2,11 @@
 
 /// Scenarios that leak, and the functions that do.
 pub(crate) const LEAKS: [(&str, &str); 12] = [
+    ("never-joined", "never_joined"),
     ("interner", "interner"),
     ("rc-cycle", "rc_cycle"),
     ("forgotten-entries", "forgotten_entries"),
     ("unbounded-channel", "unbounded_channel"),
-    ("never-joined", "never_joined"),
     ("thread-local", "thread_local_growth"),
     ("mem-forget", "mem_forget"),
     ("log-buffer", "log_buffer"),

@@ -42,7 +42,7 @@ fn gate(victim: &str, scenario: &str, fail_on: &str, directory: &Path) -> Output
 fn rate(scenario: &str) -> &'static str {
     match scenario {
         // By its name.
-        "slow-under-churn" => "200",
+        "slow-under-churn" => "10",
         _ => "4096",
     }
 }

@@ -14,13 +14,16 @@
 mod advise;
 mod attach;
 mod corpus;
+mod crowd;
 mod dashboard;
 mod death;
 mod diff;
 mod exact;
+mod faults;
 mod fork;
 mod gate;
 mod harness;
+mod hostile;
 mod inputs;
 mod limits;
 mod memory;

@@ -33,7 +33,7 @@ fn record(target: &Path, file: &Path, arguments: &[&str]) -> Child {
 }
 
 /// A recording of some seconds of a victim that holds known numbers and then was killed.
-fn recorded(directory: &Directory) -> (PathBuf, Vec<crate::harness::Truth>, PathBuf) {
+pub(crate) fn recorded(directory: &Directory) -> (PathBuf, Vec<crate::harness::Truth>, PathBuf) {
     let mut victim = Victim::new("victim-sites", &["20"], directory, "1");
     let sites = truth(&victim.report());
     let region = directory.region();

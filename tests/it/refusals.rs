@@ -85,7 +85,7 @@ fn a_region_of_another_major_version() {
 }
 
 /// A copy of the region of a victim, with leave to write.
-fn copied_region(directory: &Directory, region_size: &str) -> std::path::PathBuf {
+pub(crate) fn copied_region(directory: &Directory, region_size: &str) -> std::path::PathBuf {
     let regions = Directory::new();
     let mut command = victim_command(&program("victim-threads"), regions.path());
     command

@@ -21,7 +21,7 @@ use riptide_tests::{
 use crate::harness::{Directory, clean_command, long, program, seed};
 
 /// The words of a region file as they are now.
-fn copy_of(path: &Path) -> Vec<AtomicU64> {
+pub(crate) fn copy_of(path: &Path) -> Vec<AtomicU64> {
     let bytes = std::fs::read(path).unwrap();
     bytes
         .chunks_exact(8)

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     process::ExitCode,
     rc::Rc,
     sync::mpsc::{Sender, channel},
@@ -154,13 +155,15 @@ fn spread(kept: &mut Vec<Box<[u8]>>, bytes: usize, numbers: &mut Numbers) {
     }
 }
 
-/// Work that leaves nothing behind.
+/// Work that leaves nothing behind: messages that are written, read and dropped.
 #[inline(never)]
-fn churn(bytes: usize) -> usize {
+fn churn(bytes: usize) -> u64 {
     let mut sum = 0;
     for number in 0..bytes / 4_096 {
-        let block = std::hint::black_box(vec![number as u8; 4_096]);
-        sum += block.len();
+        let message = std::hint::black_box(vec![number as u8; 4_096]);
+        let mut hasher = DefaultHasher::new();
+        message.hash(&mut hasher);
+        sum ^= hasher.finish();
     }
     sum
 }
@@ -227,5 +230,10 @@ fn main() -> ExitCode {
         }
     });
     drop(receiver);
+    // On its way out it tidies up for some seconds.
+    while !tasks.is_empty() {
+        tasks.truncate(tasks.len() * 3 / 4);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     ExitCode::SUCCESS
 }

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use riptide_tests::crowd;
+
 use crate::{
     harness::{Directory, Victim, clean_command, long, program, victim_command, wait_for},
     report,
@@ -237,4 +239,32 @@ fn hundreds_of_targets_are_followed_and_each_says_what_it_takes() {
     let ended = sum_of(&text, "riptide_serve_targets_ended_total", &[]);
     assert_eq!(ended, Some((count / 3) as f64));
     assert_eq!(text.matches("\nriptide_live_bytes{").count(), count);
+}
+
+/// What runs is followed at once, whatever lies around it, and the dead cost a look at their headers.
+#[test]
+fn a_target_among_ten_thousand_dead_regions_is_followed() {
+    let directory = Directory::new();
+    let mut dead = Victim::new("victim-sites", &["2"], &directory, "64KiB");
+    dead.report();
+    let region = directory.region();
+    dead.kill();
+    crowd::fill(directory.path(), &region, 10_000).unwrap();
+    let mut living = Victim::new("victim-sites", &["2"], &directory, "64KiB");
+    living.report();
+    let start = Instant::now();
+    let server = Server::start(directory.path(), QUICK);
+    server.wait_for_targets(1);
+    report(&format!(
+        "10,001 dead regions: the living target is followed after {:?}",
+        start.elapsed()
+    ));
+    let snapshot = server.get("/profiling/snapshot").json();
+    assert_eq!(snapshot["target"]["pid"], living.pid());
+    let text = server.get("/metrics").text();
+    assert_eq!(
+        sum_of(&text, "riptide_serve_targets_followed_total", &[]),
+        Some(1.0)
+    );
+    assert!(server.log().contains("region files are not looked at"));
 }

@@ -11,6 +11,7 @@
 //! | `metrics` | `/metrics` in both text formats |
 //! | `http` | routes, limits, connections |
 //! | `log` | the log on stderr |
+//! | `in_process` | one connection without a socket, for tests |
 //!
 //! **Invariants.** Whatever targets do, come, die or come back with the same pid, the server goes on.
 //! All memory is bounded by the number of targets and their regions. No stack is given its name
@@ -37,6 +38,7 @@ mod app;
 mod exporting;
 mod fleet;
 mod http;
+mod in_process;
 mod log;
 mod metrics;
 pub mod observer;
@@ -49,6 +51,7 @@ use app::{App, Counts};
 use exporting::{Exporting, Given};
 pub use fleet::{Fleet, NoTarget, Wanted};
 use http::listen::{self, Routes};
+pub use in_process::InProcess;
 pub use observer::{AlertsDocument, Observer, OwnMetric};
 pub use snapshots::Snapshots;
 pub use target::Target;

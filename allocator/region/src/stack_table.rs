@@ -26,6 +26,9 @@ pub const ENTRY_WORDS: usize = 40;
 pub const ENTRIES_HEADER_WORDS: usize = 32;
 /// Lifetime buckets of an entry: bucket `b` counts blocks that lived `[2^b - 1, 2^(b+1) - 1)` ms.
 pub const LIFETIME_BUCKETS: usize = 24;
+/// Largest estimate or variance that is read: far above any true one, and such that sums over a whole table
+/// and their squares stay finite, whatever somebody wrote.
+pub const TOTAL_MAX: f64 = 1e77;
 
 const ENTRIES_USED_WORD: usize = 0;
 const FRAMES_USED_WORD: usize = 16;
@@ -336,7 +339,7 @@ impl<'a> StackTable<'a> {
         let float = |index: usize| {
             let value = f64::from_bits(word(index));
             if value.is_finite() && value > 0.0 {
-                value
+                value.min(TOTAL_MAX)
             } else {
                 0.0
             }

@@ -10,6 +10,7 @@
 
 use proptest::prelude::*;
 use riptide_region::{
+    counters::{COUNTER_WORDS, Counter, Counters, Gauge, Marking, Unwinder},
     event::{Event, EventKind},
     header::{CONFIG_ERROR_MAX_BYTES, EXE_PATH_MAX_BYTES, Header},
     live_table::{LiveBlock, LiveTable, SLOT_WORDS, Slot},
@@ -254,4 +255,52 @@ proptest! {
         prop_assert!(!header.write(&words[..127]));
         prop_assert!(Header::read(&words[..127]).is_none());
     }
+}
+
+#[test]
+fn counters_count_and_gauges_are_set() {
+    let words = words(COUNTER_WORDS);
+    let counters = Counters::new(&words);
+    assert_eq!(counters.add(Counter::Samples, 5), 0);
+    assert_eq!(counters.add(Counter::Samples, 2), 5);
+    assert_eq!(counters.add(Counter::SkippedSetUp, 9), 0);
+    assert_eq!(counters.get(Counter::Samples), 7);
+    assert_eq!(counters.get(Counter::Frees), 0);
+    assert_eq!(counters.get(Counter::SkippedSetUp), 9);
+    counters.set(Gauge::IntervalBytes, 4_096);
+    counters.set(Gauge::IntervalBytes, 64);
+    assert_eq!(counters.gauge(Gauge::IntervalBytes), 64);
+    assert_eq!(counters.gauge(Gauge::HeartbeatNs), 0);
+    // What a region of an older version has no word for.
+    let none = Counters::new(&[]);
+    assert_eq!(none.add(Counter::Samples, 5), 0);
+    assert_eq!(none.get(Counter::Samples), 0);
+}
+
+#[test]
+fn choices_of_the_target_come_back() {
+    for unwinder in [
+        Unwinder::Undecided,
+        Unwinder::FramePointers,
+        Unwinder::Dwarf,
+    ] {
+        assert_eq!(Unwinder::from_word(unwinder as u64), unwinder);
+    }
+    for marking in [Marking::None, Marking::ReservedRange, Marking::PageAligned] {
+        assert_eq!(Marking::from_word(marking as u64), marking);
+    }
+    assert_eq!(Unwinder::from_word(77), Unwinder::Undecided);
+    assert_eq!(Marking::from_word(77), Marking::None);
+}
+
+#[test]
+fn the_place_of_a_live_slot_is_its_first_word() {
+    let words = words(3 * SLOT_WORDS);
+    let table = LiveTable::new(&words);
+    assert_eq!(table.capacity(), 3);
+    for slot in 0..3 {
+        let place = table.place_of(slot).unwrap();
+        assert!(std::ptr::eq(place, &words[slot * SLOT_WORDS]));
+    }
+    assert!(table.place_of(3).is_none());
 }

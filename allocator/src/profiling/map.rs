@@ -26,6 +26,8 @@ use super::{
 
 /// Size of a region that records every allocation, without other wishes or caps.
 const DENSE_BYTES: u64 = 256 << 20;
+/// Allocated at once: a tenth of a millisecond.
+const PIECE_BYTES: u64 = 256 << 10;
 const PATH_BYTES: usize = 768;
 
 /// Why there is no region.
@@ -41,6 +43,7 @@ pub(crate) enum Refusal {
     Map,
     Memory,
     Pages,
+    OtherCopy,
 }
 
 impl Refusal {
@@ -57,6 +60,7 @@ impl Refusal {
             Self::Map => c"riptide-off:file-not-mapped",
             Self::Memory => c"riptide-off:no-memory",
             Self::Pages => c"riptide-off:pages-not-of-4-kib",
+            Self::OtherCopy => c"riptide-off:other-copy-of-riptide",
         }
     }
 
@@ -310,15 +314,29 @@ fn is_private(directory: &File) -> bool {
     stat.st_uid == sys::user_id() && stat.st_mode & 0o077 == 0
 }
 
-/// Allocates every page of the file. Bounded when signals interrupt it: a file system that cannot
-/// do it is one that the region does not belong on.
+/// Allocates every page of the file, a piece at a time: a signal makes the kernel undo what it has done
+/// of a call, and beside a profiler by signals a whole region would never be done.
 fn allocate(file: &File, bytes: u64) -> bool {
-    let Ok(len) = i64::try_from(bytes) else {
+    let mut offset = 0;
+    while offset < bytes {
+        let piece = PIECE_BYTES.min(bytes - offset);
+        if !allocate_piece(file, offset, piece) {
+            return false;
+        }
+        offset += piece;
+    }
+    true
+}
+
+/// Bounded when signals interrupt it: a file system that cannot do it is one that the region does not
+/// belong on.
+fn allocate_piece(file: &File, offset: u64, bytes: u64) -> bool {
+    let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(bytes)) else {
         return false;
     };
     for _ in 0..16 {
         // SAFETY: the descriptor is open for writing.
-        if unsafe { libc::syscall(libc::SYS_fallocate, file.raw(), 0, 0_i64, len) } == 0 {
+        if unsafe { libc::syscall(libc::SYS_fallocate, file.raw(), 0, offset, len) } == 0 {
             return true;
         }
         if sys::errno() != libc::EINTR {
@@ -364,6 +382,11 @@ fn capped_size(wanted: u64, directory: &Directory) -> (u64, Option<Refusal>) {
         ),
         (
             sys::resource_limit(libc::RLIMIT_AS).map(|bytes| bytes / 16),
+            Refusal::AddressSpaceLimit,
+        ),
+        (
+            // The tables beside the region grow with it.
+            sys::resource_limit(libc::RLIMIT_DATA).map(|bytes| bytes / 16),
             Refusal::AddressSpaceLimit,
         ),
     ];

@@ -11,7 +11,7 @@
 
 use core::{
     ffi::{c_int, c_void},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +24,12 @@ pub(crate) type Free = unsafe extern "C" fn(*mut c_void, usize, c_int);
 
 /// Nothing is marked at first: no address under a mask of 0 is 1.
 const VALUE_AT_FIRST: usize = 1;
+
+/// Somebody has claimed the words: no address under a mask of 0 is 3 either.
+const VALUE_CLAIMED: usize = 3;
+
+/// Whether this copy of the crate has claimed the words.
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 #[repr(C)]
 struct Mark {
@@ -39,6 +45,26 @@ pub(crate) fn range(base: usize, bytes: usize) {
 /// Marks all page-aligned addresses.
 pub(crate) fn page_aligned() {
     set(4095, 0);
+}
+
+/// Claims the words for this copy of the crate: on x86-64 they are those of all copies in a program, and
+/// what one of them marks only that one can free. False when another copy has them.
+pub(crate) fn claim() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let mark = by_assembly::words();
+    #[cfg(not(target_arch = "x86_64"))]
+    let mark = by_static::words();
+    // Relaxed: one caller at a time, and the exchange decides between copies.
+    if !CLAIMED.load(Ordering::Relaxed) {
+        let claimed = mark.value.compare_exchange(
+            VALUE_AT_FIRST,
+            VALUE_CLAIMED,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        CLAIMED.store(claimed.is_ok(), Ordering::Relaxed);
+    }
+    CLAIMED.load(Ordering::Relaxed)
 }
 
 /// The words are set before the first sampled block is handed out, and whoever frees a block has been

@@ -29,9 +29,11 @@ use super::{
     map::{MappedRegion, Refusal},
     mark,
     record::Records,
-    sampler, sys, thread_state,
+    sampler,
+    slow::STACK_ROOM,
+    sys, thread_state,
     tick::Ticker,
-    unwind::StackWalker,
+    unwind::{StackWalker, stack_bounds},
 };
 
 /// Smallest interval where sampled blocks are told by their alignment: each takes a page.
@@ -47,16 +49,18 @@ pub(crate) struct Profiler {
     pub(crate) ticker: Ticker,
     pub(crate) lanes: Lanes,
     pub(crate) region: MappedRegion,
-    owner: Owner,
+    owner: &'static Owner,
 }
 
 static PROFILER: AtomicPtr<Profiler> = AtomicPtr::new(ptr::null_mut());
 
 const NONE: u8 = 0;
-const RUNNING: u8 = 1;
-const DONE: u8 = 2;
-const REFUSED: u8 = 3;
+const DONE: u8 = 1;
+const REFUSED: u8 = 2;
 static SETUP: AtomicU8 = AtomicU8::new(NONE);
+
+/// The process that makes the profiler or has made it; a child finds its parent here.
+static MAKER: AtomicPtr<Owner> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether the exit handler is registered.
 static AT_EXIT: AtomicBool = AtomicBool::new(false);
@@ -107,15 +111,37 @@ pub(crate) fn get_or_set_up(config: &'static Config) -> Access {
         forget(profiler);
     }
     // SYNC(setup-done): Acquire; pairs with the Release stores in `set_up`.
-    match SETUP.compare_exchange(NONE, RUNNING, Ordering::Acquire, Ordering::Acquire) {
-        Ok(_) => set_up(config),
-        Err(REFUSED) => Access::Never,
-        Err(DONE) => current().map_or(Access::NotYet, Access::Ready),
-        Err(_) => {
-            miss();
-            Access::NotYet
-        }
+    match SETUP.load(Ordering::Acquire) {
+        REFUSED => Access::Never,
+        DONE => current().map_or(Access::NotYet, Access::Ready),
+        _ => match become_maker() {
+            Some(owner) => set_up(config, owner),
+            None => {
+                miss();
+                Access::NotYet
+            }
+        },
     }
+}
+
+/// Makes the caller the one that makes the profiler; `None` when another thread of this process is. One
+/// that was at it when this process was forked is not here.
+fn become_maker() -> Option<&'static Owner> {
+    // SYNC(maker-known): Acquire; pairs with the Release below; makes the owner visible.
+    let before = MAKER.load(Ordering::Acquire);
+    // SAFETY: null, or an owner that was leaked when it was published.
+    if unsafe { before.as_ref() }.is_some_and(Owner::is_us) {
+        return None;
+    }
+    // Marked before it is published: there is no moment at which a fork would leave a maker behind that
+    // is nobody's.
+    let owner: &'static Owner = Box::leak(Box::new(Owner::mark()?));
+    let own = ptr::from_ref(owner).cast_mut();
+    // SYNC(maker-known): Release on success; pairs with the Acquire above.
+    MAKER
+        .compare_exchange(before, own, Ordering::Release, Ordering::Relaxed)
+        .is_ok()
+        .then_some(owner)
 }
 
 /// Lets go of the parent's profiler in a child that is to be profiled itself.
@@ -136,14 +162,14 @@ fn forget(parents: &'static Profiler) {
 }
 
 #[cold]
-fn set_up(config: &'static Config) -> Access {
+fn set_up(config: &'static Config, owner: &'static Owner) -> Access {
     if config.process != sys::process_id() && !config.follow_fork {
         // Forked before the parent had its first sample.
         // SYNC(setup-done): Release; pairs with the Acquire in `get_or_set_up`.
         SETUP.store(REFUSED, Ordering::Release);
         return Access::Never;
     }
-    match Profiler::new(config) {
+    match Profiler::new(config, owner) {
         Ok(profiler) => {
             let profiler: &'static Profiler = Box::leak(Box::new(profiler));
             profiler.ticker.find_modules(profiler);
@@ -171,9 +197,12 @@ fn set_up(config: &'static Config) -> Access {
 }
 
 impl Profiler {
-    fn new(config: &'static Config) -> Result<Self, Refusal> {
+    fn new(config: &'static Config, owner: &'static Owner) -> Result<Self, Refusal> {
         if !arena::pages_are_4_kib() {
             return Err(Refusal::Pages);
+        }
+        if !mark::claim() {
+            return Err(Refusal::OtherCopy);
         }
         let nonce = sys::cycles() ^ sys::clock_ns(libc::CLOCK_REALTIME).rotate_left(32);
         let region = MappedRegion::create(config, nonce)?;
@@ -182,9 +211,8 @@ impl Profiler {
             Records::new(view.live),
             Lanes::new(view.live.capacity()),
             StackWalker::new(config.unwind),
-            Owner::mark(),
         );
-        let (Some(records), Some(lanes), Some(walker), Some(owner)) = parts else {
+        let (Some(records), Some(lanes), Some(walker)) = parts else {
             region.unlink();
             return Err(Refusal::Memory);
         };
@@ -235,7 +263,9 @@ extern "C" fn at_exit() {
     }
     thread_state::with(|state| {
         let was_busy = state.busy.replace(true);
-        profiler.ticker.run_all(profiler);
+        if stack_bounds::has_room(state, STACK_ROOM) {
+            profiler.ticker.run_all(profiler);
+        }
         state.busy.set(was_busy);
     });
     profiler.view.mark_exited();

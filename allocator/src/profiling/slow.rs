@@ -43,7 +43,7 @@ use core::alloc::Layout;
 
 const PAGE: usize = 4096;
 /// Stack that setting up and ticking need: 36 KiB were measured, without optimisation 137.
-const STACK_ROOM: usize = if cfg!(debug_assertions) { 192 } else { 64 } << 10;
+pub(super) const STACK_ROOM: usize = if cfg!(debug_assertions) { 192 } else { 64 } << 10;
 
 /// What a new block has to hold.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -301,7 +301,7 @@ type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
 
-/// A resource limit; `None` when there is none.
+/// A resource limit; `None` when there is none. One that cannot be read is taken for the lowest.
 pub(crate) fn resource_limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -309,7 +309,10 @@ pub(crate) fn resource_limit(resource: Resource) -> Option<u64> {
     };
     // SAFETY: the target is an rlimit.
     let failed = unsafe { libc::getrlimit(resource, &mut limit) } != 0;
-    (!failed && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    if failed {
+        return Some(0);
+    }
+    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// Text of at most `N` bytes, put together without allocation; what does not fit is cut.

@@ -152,6 +152,8 @@ impl State {
         counters.add(Counter::SkippedSetUp, profiler::take_missed());
         counters.set(Gauge::HeartbeatNs, now_ns);
         self.find_modules(profiler, now_ns);
+        #[cfg(target_arch = "x86_64")]
+        profiler.walker.dwarf.learn();
         self.control(profiler);
         if now_ns >= self.status_due_ns || self.jemalloc.are_outdated(&self.status, now_ns) {
             self.status_due_ns = now_ns + self.status_ns;

@@ -39,8 +39,8 @@ const RECHECK: u64 = 1024;
 const AGREEMENT_PERCENT: u32 = 95;
 /// Frames at the root (C start-up code without frame pointers) in which the walkers may differ.
 const ROOT_TOLERANCE: usize = 3;
-/// A thread with less stack than this left is not walked by unwind tables: 20 KiB were measured from the walk on,
-/// without optimisation 130.
+/// A thread with less stack than this left is walked by the rules that are known, not by unwind tables: 20 KiB were
+/// measured from the walk on, without optimisation 130.
 const DWARF_STACK_ROOM: usize = if cfg!(debug_assertions) { 164 } else { 28 } << 10;
 
 /// A call stack: return addresses, leaf first.
@@ -135,7 +135,7 @@ impl StackWalker {
         // Relaxed: a choice of method; either is safe at any time.
         match Unwinder::from_word(self.decision.load(Ordering::Relaxed)) {
             Unwinder::Dwarf => {
-                if !tables_fit() || !self.dwarf.walk(registers, &bounds, stack) {
+                if !self.dwarf.walk(registers, &bounds, tables_fit(), stack) {
                     frame_pointers::walk(registers, &bounds, stack);
                 }
             }
@@ -165,7 +165,7 @@ impl StackWalker {
         stack: &mut Stack,
     ) {
         let mut other = Stack::new();
-        if !self.dwarf.walk(registers, bounds, &mut other) {
+        if !self.dwarf.walk(registers, bounds, true, &mut other) {
             return;
         }
         let agrees = agree(stack, &other);
@@ -295,7 +295,7 @@ mod tests {
         let bounds =
             thread_state::with(|state| stack_bounds::find(state, registers.stack_pointer)).unwrap();
         let (mut ours, mut theirs) = (Stack::new(), Stack::new());
-        let found = walker.dwarf.walk(&registers, &bounds, &mut ours);
+        let found = walker.dwarf.walk(&registers, &bounds, true, &mut ours);
         assert_eq!(found, !ours.frames().is_empty());
         walker
             .dwarf
@@ -341,6 +341,35 @@ mod tests {
                 });
             }
             assert!(depths.iter().all(|depth| *depth >= 12), "{depths:?}");
+        });
+    }
+
+    /// As on a coroutine's stack.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn without_room_for_tables_a_walk_learns_its_way_to_the_root() {
+        with_walker(UnwindChoice::Dwarf, |walker, _| {
+            deep(5, &mut || {
+                let registers = Registers::capture();
+                let bounds =
+                    thread_state::with(|state| stack_bounds::find(state, registers.stack_pointer))
+                        .unwrap();
+                let mut lengths = Vec::new();
+                let mut stack = Stack::new();
+                for _ in 0..MAX_FRAMES {
+                    stack.clear();
+                    walker.dwarf.walk(&registers, &bounds, false, &mut stack);
+                    lengths.push(stack.frames().len());
+                    walker.dwarf.learn();
+                }
+                let mut whole = Stack::new();
+                walker
+                    .dwarf
+                    .walk_without_rules(&registers, &bounds, &mut whole);
+                assert_eq!(lengths[0], 0);
+                assert!(lengths.is_sorted(), "{lengths:?}");
+                assert_eq!(stack.frames(), whole.frames());
+            });
         });
     }
 

@@ -23,8 +23,11 @@ use crate::{
 
 const SHARED_MEMORY: &str = "dev/shm";
 const DIRECTORY_PREFIX: &str = "riptide-";
-/// Files looked at in one search; more would be somebody filling the directory.
-const FILES_MAX: usize = 10_000;
+/// Files of one directory that a search looks into: more are left over from thousands of deaths, or somebody
+/// fills the directory.
+pub(crate) const FILES_MAX: usize = 10_000;
+/// Names of one directory that are read at all.
+const NAMES_MAX: usize = 1 << 20;
 
 /// Directories in which regions of the caller may lie, each once, the nearest first.
 pub(crate) fn directories(proc: &Proc, configured: Option<OsString>) -> Vec<PathBuf> {
@@ -84,17 +87,53 @@ fn parse_name(name: &str) -> Option<(u32, u64)> {
     (!parts.next()?.is_empty()).then_some((pid, start))
 }
 
-/// Region files in `directories` by their names, without a look into them.
-pub(crate) fn files(directories: &[PathBuf]) -> Vec<PathBuf> {
-    let entries = directories
-        .iter()
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flat_map(|entries| entries.flatten());
-    entries
-        .filter(|entry| entry.file_name().to_str().and_then(parse_name).is_some())
-        .take(FILES_MAX)
-        .map(|entry| entry.path())
-        .collect()
+/// A region file by its name.
+struct Named {
+    path: PathBuf,
+    pid: u32,
+    start: u64,
+}
+
+/// Region files of a directory, and how many more there are: of too many those stay whose process runs, and
+/// then the newest. A process in another pid namespace is not known by its name, so it stays by its age.
+fn named(proc: &Proc, directory: &Path) -> (Vec<Named>, usize) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return (Vec::new(), 0);
+    };
+    let mut files: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let (pid, start) = parse_name(entry.file_name().to_str()?)?;
+            Some(Named {
+                path: entry.path(),
+                pid,
+                start,
+            })
+        })
+        .take(NAMES_MAX)
+        .collect();
+    let left_out = files.len().saturating_sub(FILES_MAX);
+    if left_out > 0 {
+        files.sort_by_cached_key(|file| {
+            let runs = proc.start_time_ticks(file.pid) == Some(file.start);
+            let modified = file.path.symlink_metadata().and_then(|of| of.modified());
+            (!runs, std::cmp::Reverse(modified.ok()))
+        });
+        files.truncate(FILES_MAX);
+    }
+    (files, left_out)
+}
+
+/// Region files in `directories` by their names, without a look into them, and how many more there are.
+pub(crate) fn files(proc: &Proc, directories: &[PathBuf]) -> (Vec<PathBuf>, usize) {
+    let mut paths = Vec::new();
+    let mut left_out = 0;
+    for directory in directories {
+        let (files, more) = named(proc, directory);
+        paths.extend(files.into_iter().map(|file| file.path));
+        left_out += more;
+    }
+    (paths, left_out)
 }
 
 /// A target that was found, and where it was found in the reader's own pid namespace.
@@ -103,25 +142,14 @@ pub(crate) struct Found {
     pub(crate) host_pid: Option<u32>,
 }
 
-/// Looks at every region file in `directories`: live targets first, then the newest.
+/// Looks at the region files in `directories`: live targets first, then the newest.
 pub(crate) fn search(proc: &Proc, clock: &dyn Clock, directories: &[PathBuf]) -> Vec<Found> {
+    let proc = proc.with_namespaces();
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    let mut looked_at = 0;
     for directory in directories {
-        let Ok(entries) = fs::read_dir(directory) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some((pid, start)) = name.to_str().and_then(parse_name) else {
-                continue;
-            };
-            looked_at += 1;
-            if looked_at > FILES_MAX {
-                break;
-            }
-            found.extend(look(proc, clock, &entry.path(), (pid, start), &mut seen));
+        for file in named(&proc, directory).0 {
+            found.extend(look(&proc, clock, &file, &mut seen));
         }
     }
     found.sort_by_key(|found| {
@@ -137,11 +165,10 @@ pub(crate) fn search(proc: &Proc, clock: &dyn Clock, directories: &[PathBuf]) ->
 fn look(
     proc: &Proc,
     clock: &dyn Clock,
-    path: &Path,
-    (pid, start): (u32, u64),
+    file: &Named,
     seen: &mut HashSet<(u64, u64)>,
 ) -> Option<Found> {
-    let region = match Region::open(path) {
+    let region = match Region::open(&file.path) {
         Ok(region) => region,
         // Gone since the directory was read, or not a region at all.
         Err(
@@ -149,7 +176,7 @@ fn look(
             | ReaderError::NotAFile { .. }
             | ReaderError::ForeignOwner { .. },
         ) => return None,
-        Err(problem) => return Some(unreadable(proc, path, (pid, start), 0, 0, problem)),
+        Err(problem) => return Some(unreadable(proc, file, 0, 0, problem)),
     };
     // One shared memory can be mounted in many namespaces.
     if !seen.insert((region.device, region.inode)) {
@@ -159,7 +186,7 @@ fn look(
         Ok(view) => view,
         Err(problem) => {
             let (bytes, owner) = (region.file_bytes, region.owner);
-            return Some(unreadable(proc, path, (pid, start), bytes, owner, problem));
+            return Some(unreadable(proc, file, bytes, owner, problem));
         }
     };
     let Target { info, host_pid } = describe(&region, &view, proc, clock, None);
@@ -178,12 +205,12 @@ fn look(
 /// What the name of a file tells when the file itself does not.
 fn unreadable(
     proc: &Proc,
-    path: &Path,
-    (pid, start): (u32, u64),
+    file: &Named,
     file_bytes: u64,
     owner: u32,
     problem: ReaderError,
 ) -> Found {
+    let (pid, start) = (file.pid, file.start);
     let lives = proc.start_time_ticks(pid) == Some(start);
     let name = lives.then(|| proc.comm(pid)).flatten();
     Found {
@@ -196,7 +223,7 @@ fn unreadable(
                 } else {
                     TargetState::Unknown
                 },
-                region: path.to_owned(),
+                region: file.path.clone(),
                 ..TargetInfo::default()
             },
             problem: Some(problem),
@@ -227,6 +254,34 @@ mod tests {
         ] {
             assert_eq!(parse_name(name), None, "{name}");
         }
+    }
+
+    /// Thousands of files before it in the directory, and one that is newer: what runs is looked into.
+    #[test]
+    fn of_too_many_files_those_stay_whose_process_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let regions = root.path().join("regions");
+        fs::create_dir(&regions).unwrap();
+        let filler = "0 ".repeat(18);
+        fs::create_dir_all(root.path().join("proc/7")).unwrap();
+        let stat = format!("7 (app) S {filler}500 0");
+        fs::write(root.path().join("proc/7/stat"), stat).unwrap();
+        let file = fs::File::create(regions.join("7-500-a")).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+        for number in 0..FILES_MAX + 2 {
+            fs::File::create(regions.join(format!("7-{number}-b"))).unwrap();
+        }
+        // The same pid at another time.
+        fs::remove_file(regions.join("7-500-b")).unwrap();
+        let oldest = fs::File::open(regions.join("7-3-b")).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        oldest.set_modified(long_ago).unwrap();
+        let proc = Proc::at(&root.path().join("proc"));
+        let (files, left_out) = files(&proc, std::slice::from_ref(&regions));
+        assert_eq!((files.len(), left_out), (FILES_MAX, 2));
+        assert_eq!(files[0], regions.join("7-500-a"));
+        assert!(!files.contains(&regions.join("7-3-b")));
     }
 
     #[test]

@@ -91,20 +91,14 @@ fn locate(proc: &Proc, header: &Header, known: Option<u32>) -> Located {
     if let Some(pid) = known.filter(|pid| is_it(*pid)) {
         return Located::Here(pid);
     }
-    let mut namespace_is_visible = false;
-    for pid in proc.pids() {
-        if inside(pid) {
-            namespace_is_visible = true;
-            if is_it(pid) {
-                return Located::Here(pid);
-            }
-        }
+    let inside = proc.pids_of_namespace(header.pid_namespace);
+    if inside.is_empty() {
+        return Located::NotVisible;
     }
-    if namespace_is_visible {
-        Located::Gone
-    } else {
-        Located::NotVisible
-    }
+    inside
+        .into_iter()
+        .find(|pid| is_it(*pid))
+        .map_or(Located::Gone, Located::Here)
 }
 
 /// Whether the process has replaced itself by `exec` since it made the region.

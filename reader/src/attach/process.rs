@@ -10,6 +10,7 @@ use std::{
         fs::{FileExt, MetadataExt},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Pages of a C heap beyond which its resident part is not counted (16 GiB; 32 MiB to read).
@@ -22,12 +23,15 @@ const THREADS_MAX: usize = 4_096;
 #[derive(Clone, Debug)]
 pub(crate) struct Proc {
     root: PathBuf,
+    /// Processes by pid namespace, where they were looked up once for many questions.
+    namespaces: Option<Arc<HashMap<u64, Vec<u32>>>>,
 }
 
 impl Default for Proc {
     fn default() -> Self {
         Self {
             root: "/proc".into(),
+            namespaces: None,
         }
     }
 }
@@ -49,7 +53,10 @@ impl Proc {
     /// A process file system below `root`.
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            namespaces: None,
+        }
     }
 
     fn path(&self, pid: u32, name: &str) -> PathBuf {
@@ -65,6 +72,33 @@ impl Proc {
         let mut pids: Vec<_> = names.filter_map(|name| name.parse().ok()).collect();
         pids.sort_unstable();
         pids
+    }
+
+    /// The same, with the pid namespaces as they are now: a search asks for each of thousands of files, and
+    /// would go through all processes each time.
+    pub(crate) fn with_namespaces(&self) -> Self {
+        let mut namespaces: HashMap<u64, Vec<u32>> = HashMap::new();
+        for pid in self.pids() {
+            if let Some(namespace) = self.namespace(pid, "pid") {
+                namespaces.entry(namespace).or_default().push(pid);
+            }
+        }
+        Self {
+            root: self.root.clone(),
+            namespaces: Some(Arc::new(namespaces)),
+        }
+    }
+
+    /// Every process of a pid namespace that is shown.
+    pub(crate) fn pids_of_namespace(&self, namespace: u64) -> Vec<u32> {
+        match &self.namespaces {
+            Some(known) => known.get(&namespace).cloned().unwrap_or_default(),
+            None => {
+                let mut pids = self.pids();
+                pids.retain(|pid| self.namespace(*pid, "pid") == Some(namespace));
+                pids
+            }
+        }
     }
 
     /// Names of a process's threads by their ids in the process's own pid namespace.

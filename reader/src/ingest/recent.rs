@@ -3,6 +3,7 @@
 
 use riptide_region::{
     event::{Event, EventKind},
+    layout::DENSE_RINGS,
     status::Status,
 };
 
@@ -100,6 +101,9 @@ impl RecentEvents {
             *from = (*from).max(below);
         }
     }
+
+    /// Most numbers that [`RecentEvents::to_words`] makes.
+    pub(crate) const WORDS_MAX: usize = 1 + DENSE_RINGS as usize + EVENTS_MAX * 6;
 
     /// Everything as numbers, for a recording.
     pub(crate) fn to_words(&self) -> Vec<u64> {

@@ -100,6 +100,9 @@ struct Building {
     heaviest: Option<usize>,
 }
 
+/// Blocks that one record stands for, at most: the sums over all records of the largest region stay below
+/// 2^64, whatever is written in it, and the histogram neither wraps nor panics.
+const COUNT_MAX: u64 = 1 << 40;
 /// Group of a stack that has no name yet.
 const NO_GROUP: u32 = u32::MAX;
 
@@ -249,14 +252,15 @@ pub(super) fn shapes_of(
     };
     for record in observation.live.iter().filter(|record| is_member(record)) {
         let blocks = weigh(record.size, record.interval).objects.round();
-        sizes.saturating_record_n(record.size.max(1), (blocks as u64).max(1));
+        sizes.saturating_record_n(record.size.max(1), (blocks as u64).clamp(1, COUNT_MAX));
     }
     for (totals, _) in observation.totals.iter().zip(member).filter(|of| *of.1) {
         for (bucket, count) in totals.lifetimes.iter().enumerate() {
             if *count > 0 {
                 // The middle of the bucket's logarithm.
                 let middle = 2_f64.powf(bucket as f64 + 0.5) - 1.0;
-                lifetimes.saturating_record_n((middle.round() as u64).max(1), *count);
+                let count = (*count).min(COUNT_MAX);
+                lifetimes.saturating_record_n((middle.round() as u64).max(1), count);
             }
         }
     }

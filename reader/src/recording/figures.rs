@@ -4,7 +4,7 @@ use riptide_region::{
     bins::{Bin, Bins},
     counters::{Marking, Unwinder},
     ring::Account,
-    stack_table::{LIFETIME_BUCKETS, StackTotals},
+    stack_table::{LIFETIME_BUCKETS, StackTotals, TOTAL_MAX},
     status::Status,
 };
 
@@ -36,10 +36,16 @@ impl Row<'_> {
         *figure = number.checked_sub(1);
     }
 
+    /// A figure that is not negative: whatever else stands in a file reads as 0, as in a region.
     fn real(&mut self, figure: &mut f64) {
         let mut bits = figure.to_bits();
         self.number(&mut bits);
-        *figure = f64::from_bits(bits);
+        let read = f64::from_bits(bits);
+        *figure = if read.is_finite() && read > 0.0 {
+            read.min(TOTAL_MAX)
+        } else {
+            0.0
+        };
     }
 
     fn optional_real(&mut self, figure: &mut Option<f64>) {
@@ -238,6 +244,9 @@ fn fresh(fresh: &mut FreshMemory, row: &mut Row<'_>) {
     });
 }
 
+/// Numbers of [`Figures`], with room for those of later versions.
+pub(super) const FIGURES_MAX: usize = 4_096;
+
 /// The words of one stack's totals.
 pub(super) const TOTALS_WORDS: usize = 10 + LIFETIME_BUCKETS;
 
@@ -312,8 +321,9 @@ pub(super) fn put_row(out: &mut Vec<u8>, before: &[u64], row: &[u64]) {
     }
 }
 
-pub(super) fn get_row(numbers: &mut Numbers<'_>, before: &[u64]) -> Option<Vec<u64>> {
-    let count = numbers.count()?;
+/// At most `most` numbers, so that a file cannot ask for more memory than a recorder would have.
+pub(super) fn get_row(numbers: &mut Numbers<'_>, before: &[u64], most: usize) -> Option<Vec<u64>> {
+    let count = numbers.count().filter(|count| *count <= most)?;
     let before = before.iter().copied().chain(std::iter::repeat(0));
     before
         .take(count)

@@ -8,13 +8,16 @@ use super::{Numbers, recorder::mapping_of};
 use crate::profile::{Frame, Resolver};
 
 const NAMES_MAX: usize = 1 << 20;
-/// Frames that were inlined at one address.
+/// Frames that were inlined at one address, and at all of them.
 const INLINED_MAX: usize = 1_024;
+const FRAMES_MAX: usize = 1 << 23;
 
 /// Names as they were found when the recording was made.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     frames: HashMap<(u64, u64), Arc<[Frame]>>,
+    /// How many frames were read, those that others have replaced included.
+    taken: usize,
     pub(super) modules: Vec<Module>,
 }
 
@@ -24,6 +27,10 @@ impl Names {
         while !numbers.0.is_empty() {
             let key = (numbers.get()?, numbers.get()?);
             let count = numbers.count().filter(|count| *count <= INLINED_MAX)?;
+            self.taken += count;
+            if self.taken > FRAMES_MAX {
+                return None;
+            }
             let some = |text: String| (!text.is_empty()).then_some(text);
             let mut frames = Vec::with_capacity(count);
             for _ in 0..count {

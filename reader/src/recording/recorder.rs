@@ -17,7 +17,7 @@ use crate::{profile::Frame, session::Session};
 
 /// Deaths of one look that are written one by one; the others are counted as lost, and told from the
 /// totals as a reader does that was lapped.
-const DEATHS_MAX: usize = 4_096;
+pub(super) const DEATHS_MAX: usize = 4_096;
 /// Looks between two keys, at least; also not before the changes are as large as a key.
 const KEY_EVERY: u32 = 60;
 

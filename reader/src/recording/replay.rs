@@ -15,9 +15,10 @@ use riptide_region::{
 
 use super::{
     Kind, Numbers,
-    figures::{self, Figures, Row, SampleKey, TOTALS_WORDS},
+    figures::{self, FIGURES_MAX, Figures, Row, SampleKey, TOTALS_WORDS},
     index::{Index, Place, begins_as_one, damaged},
     names::Names,
+    recorder::DEATHS_MAX,
 };
 use crate::{
     advise::{Advice, Advisor},
@@ -321,7 +322,7 @@ impl Replay {
     }
 
     fn take_look(&mut self, numbers: &mut Numbers<'_>) -> Option<()> {
-        let row = figures::get_row(numbers, &self.row)?;
+        let row = figures::get_row(numbers, &self.row, FIGURES_MAX)?;
         let mut figures = Figures::default();
         figures.pass(&mut Row::Read(&mut row.iter().copied()));
         self.row = row;
@@ -332,11 +333,11 @@ impl Replay {
         self.fresh = figures.fresh;
         figures.apply(&mut self.observation);
         if numbers.get()? == 1 {
-            let words = figures::get_row(numbers, &[])?;
+            let words = figures::get_row(numbers, &[], RecentEvents::WORDS_MAX)?;
             self.observation.recent = RecentEvents::from_words(&words)?;
         }
         self.events.clear();
-        for _ in 0..numbers.count()? {
+        for _ in 0..numbers.count().filter(|deaths| *deaths <= DEATHS_MAX)? {
             let stack = StackId(u32::try_from(numbers.get()?).ok()?);
             let lifetime_ms = u32::try_from(numbers.get()?).ok()?;
             self.events.push(Event {
@@ -369,12 +370,10 @@ impl Replay {
         }
         kept.extend_from_slice(samples.get(from..)?);
         let mut last = SampleKey::default();
-        for _ in 0..numbers.count()? {
+        let room = BLOCKS_MAX.saturating_sub(kept.len());
+        for _ in 0..numbers.count().filter(|new| *new <= room)? {
             last = figures::get_sample(numbers, &last)?;
             kept.push(last);
-        }
-        if kept.len() > BLOCKS_MAX {
-            return None;
         }
         kept.sort_unstable();
         samples.clear();
@@ -412,7 +411,7 @@ impl Replay {
             let of = totals.get_mut(place)?;
             let mut before = Vec::with_capacity(TOTALS_WORDS);
             figures::totals(of, &mut Row::Write(&mut before));
-            let row = figures::get_row(numbers, &before)?;
+            let row = figures::get_row(numbers, &before, TOTALS_WORDS)?;
             if row.len() != TOTALS_WORDS {
                 return None;
             }

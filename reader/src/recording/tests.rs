@@ -41,7 +41,7 @@ fn a_count_takes_no_more_than_there_is() {
     bytes.extend([0; 8]);
     assert_eq!(Numbers(&bytes).count(), None);
     assert_eq!(Numbers(&bytes).bytes(), None);
-    assert_eq!(figures::get_row(&mut Numbers(&bytes), &[]), None);
+    assert_eq!(figures::get_row(&mut Numbers(&bytes), &[], 99), None);
 }
 
 #[test]

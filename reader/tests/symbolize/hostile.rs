@@ -57,6 +57,59 @@ fn a_corrupted_file_neither_kills_nor_blocks() {
     }
 }
 
+/// Each part of the debug information and of the symbol table by itself is filled with what lengths, offsets
+/// and counts break at: names may be missing, an answer comes.
+#[test]
+fn no_section_of_a_file_is_trusted() {
+    let victim = Victim::start(&["-Cdebuginfo=2"]);
+    let path = victim.dir.path().join("filled");
+    let whole = fs::read(&victim.executable).unwrap();
+    let modules = victim.modules_at(&path);
+    let addresses: Vec<u64> = victim.addresses().into_iter().step_by(8).collect();
+    let sections = sections(&whole);
+    let names = sections.iter().map(|section| section.0.as_str());
+    for expected in [".debug_info", ".debug_abbrev", ".debug_line", ".symtab"] {
+        assert!(names.clone().any(|name| name == expected), "{sections:?}");
+    }
+    let mut lost = 0;
+    for (_, at, len) in &sections {
+        for fill in [0_u8, 1, 0x7f, 0x80, 0xff] {
+            // All of it, and all but its beginning, which has lengths and versions.
+            for skipped in [0, 32] {
+                let mut bent = whole.clone();
+                bent[(at + skipped).min(at + len)..at + len].fill(fill);
+                let _ = fs::remove_file(&path);
+                fs::write(&path, &bent).unwrap();
+                let found = resolve_all(SymbolConfig::default(), &modules, &addresses);
+                assert!(found.iter().all(|frames| !frames.is_empty()));
+                lost += usize::from(found[0][0].function.starts_with("0x"));
+            }
+        }
+    }
+    assert!(lost > 0, "nothing that was filled is needed");
+}
+
+/// Name, offset and length of the sections with symbols and debug information.
+fn sections(elf: &[u8]) -> Vec<(String, usize, usize)> {
+    let word = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap()) as usize;
+    let half = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
+    let (table, stride, count, names) = (word(0x28), half(0x3a), half(0x3c), half(0x3e));
+    let names_at = word(table + names * stride + 0x18);
+    (0..count)
+        .map(|number| table + number * stride)
+        .map(|header| {
+            let name =
+                names_at + u32::from_le_bytes(elf[header..header + 4].try_into().unwrap()) as usize;
+            let name = elf[name..].split(|byte| *byte == 0).next().unwrap();
+            let name = String::from_utf8_lossy(name).into_owned();
+            (name, word(header + 0x18), word(header + 0x20))
+        })
+        .filter(|(name, _, _)| {
+            name.starts_with(".debug_") || name == ".symtab" || name == ".strtab"
+        })
+        .collect()
+}
+
 #[test]
 fn a_pipe_or_a_device_in_place_of_the_file_does_not_block() {
     let victim = Victim::start(&[]);

@@ -3,6 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use riptide_reader::{
+    attach::{directories, region_files},
     post_mortem,
     profile::{TargetInfo, TargetState},
 };
@@ -57,6 +58,12 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
 }
 
 fn print(args: &Args, out: &mut Output) -> Result<(), CliError> {
+    let (_, left_out) = region_files(&directories());
+    if left_out > 0 {
+        note(&format!(
+            "{left_out} older region files are not looked at; `riptide prune` removes those of the dead"
+        ));
+    }
     let rows: Vec<Row> = feed::targets()
         .into_iter()
         .map(|target| Row {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use riptide_reader::{
-    attach::{directories, discover_in},
+    attach::{directories, discover_in, region_files},
     post_mortem,
     profile::SCHEMA_VERSION,
 };
@@ -43,7 +43,7 @@ struct Row {
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
     let directories = directories();
-    let targets = discover_in(&directories);
+    let mut targets = discover_in(&directories);
     let mut problems = Vec::new();
     let removed: Vec<Row> = if args.dry_run {
         targets
@@ -56,14 +56,23 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result<ExitCode, CliError> {
             .collect()
     } else {
         let mut rows = Vec::new();
-        for file in post_mortem::prune(&targets, &directories) {
-            match file.problem {
-                Some(problem) => problems.push(problem),
-                None => rows.push(Row {
-                    path: file.path.to_string_lossy().into_owned(),
-                    bytes: file.bytes,
-                }),
+        loop {
+            let (_, left_out) = region_files(&directories);
+            let before = rows.len();
+            for file in post_mortem::prune(&targets, &directories) {
+                match file.problem {
+                    Some(problem) => problems.push(problem),
+                    None => rows.push(Row {
+                        path: file.path.to_string_lossy().into_owned(),
+                        bytes: file.bytes,
+                    }),
+                }
             }
+            // A directory may hold more than is looked at at once.
+            if left_out == 0 || rows.len() == before {
+                break;
+            }
+            targets = discover_in(&directories);
         }
         rows
     };

@@ -52,6 +52,9 @@ const POLL: Duration = Duration::from_millis(50);
 const SITES_MAX: usize = 20;
 const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
+/// A gate has a minute, not a day, and may cost more than a service in production may.
+const INTERVAL: u64 = 16 << 10;
+
 /// Arguments of `run`.
 ///
 /// Every process of COMMAND that has riptide is followed, so `riptide run -- cargo test` works. Ends
@@ -59,7 +62,8 @@ const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 /// and when that is 0, with 1 on findings at or above --fail-on. stdout stays COMMAND's own.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Mean bytes between two samples: 1 for every allocation, 64KiB, 1MiB
+    /// Mean bytes between two samples: 1 for every allocation, 64KiB, 1MiB [default: 16KiB, unless the
+    /// environment says RIPTIDE_SAMPLE_INTERVAL or RIPTIDE_BUDGET]
     #[arg(long, value_name = "SIZE", value_parser = parse_interval)]
     interval: Option<u64>,
     /// Exit with 1 when there is such a finding
@@ -205,7 +209,9 @@ fn start(args: &Args, directory: &Directory) -> Result<Child, CliError> {
         .args(arguments)
         .env("RIPTIDE_DIR", directory.path())
         .env("RIPTIDE_KEEP", "1");
-    if let Some(interval) = args.interval {
+    let is_chosen = |name| std::env::var_os(name).is_some();
+    let is_left_alone = is_chosen("RIPTIDE_SAMPLE_INTERVAL") || is_chosen("RIPTIDE_BUDGET");
+    if let Some(interval) = args.interval.or((!is_left_alone).then_some(INTERVAL)) {
         command.env("RIPTIDE_SAMPLE_INTERVAL", interval.to_string());
     }
     command.spawn().map_err(|source| CliError::Start {

@@ -21,7 +21,7 @@ use std::{
 
 use riptide_reader::{
     ReaderError, Session, SessionOptions,
-    attach::{directories, region_files},
+    attach::{describe, directories, region_files},
     profile::{TargetInfo, TargetState},
 };
 
@@ -109,6 +109,8 @@ pub struct FleetCounts {
     pub unreadable: AtomicU64,
     /// Targets that wait because there are too many.
     pub waiting: AtomicU64,
+    /// Region files that the last search did not look at, as there are too many.
+    pub left_out: AtomicU64,
     /// Searches.
     pub searches: AtomicU64,
 }
@@ -327,7 +329,18 @@ impl Fleet {
     }
 
     fn search(&self, known: &mut HashMap<FileKey, Known>, next_id: &mut u64) {
-        let mut files = region_files(&directories());
+        let (mut files, left_out) = region_files(&directories());
+        if self
+            .counts
+            .left_out
+            .swap(left_out as u64, Ordering::Relaxed)
+            == 0
+            && left_out > 0
+        {
+            tracing::warn!(
+                "{left_out} region files are not looked at: `riptide prune` removes those of the dead"
+            );
+        }
         if let Wanted::Named(names) = &self.wanted {
             // A region file may lie anywhere.
             let paths = names
@@ -374,6 +387,18 @@ impl Fleet {
 
     /// Looks into a region file that is new, and follows it if it is wanted.
     fn meet(&self, path: &Path, next_id: &mut u64, known: Option<&Known>) -> Known {
+        // Whose it is first: a directory may hold thousands of regions of the dead, and to attach is to read
+        // all of one.
+        let (info, host_pid) = match describe(path) {
+            Ok(described) => described,
+            Err(error) => return self.cannot_read(path, &error, known),
+        };
+        if !self.wanted.wants(path, &info, host_pid, self.live_count()) {
+            return match self.wanted {
+                Wanted::Only if info.state == TargetState::Live => Known::Later,
+                _ => Known::Passed,
+            };
+        }
         let options = SessionOptions {
             forget_history: true,
             symbol_dirs: self.config().profiling.symbols.clone(),
@@ -381,37 +406,38 @@ impl Fleet {
         };
         let session = match Session::attach_with(path, options) {
             Ok(session) => session,
-            Err(ReaderError::NoSuchFile { .. } | ReaderError::NotAFile { .. }) => {
-                return Known::Passed;
-            }
-            Err(error) => {
-                let since = match known {
-                    Some(Known::Unreadable(since)) => *since,
-                    _ => {
-                        self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
-                        tracing::warn!(region = %path.display(), "cannot read a region: {error}");
-                        Instant::now()
-                    }
-                };
-                return Known::Unreadable(since);
+            Err(error) => return self.cannot_read(path, &error, known),
+        };
+        *next_id += 1;
+        self.follow(*next_id, session);
+        Known::Followed
+    }
+
+    fn cannot_read(&self, path: &Path, error: &ReaderError, known: Option<&Known>) -> Known {
+        if matches!(
+            error,
+            ReaderError::NoSuchFile { .. } | ReaderError::NotAFile { .. }
+        ) {
+            return Known::Passed;
+        }
+        let since = match known {
+            Some(Known::Unreadable(since)) => *since,
+            _ => {
+                self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(region = %path.display(), "cannot read a region: {error}");
+                Instant::now()
             }
         };
-        let info = session.info();
-        if !self
-            .wanted
-            .wants(path, &info, session.host_pid(), self.live_count())
-        {
-            return match self.wanted {
-                Wanted::Only if info.state == TargetState::Live => Known::Later,
-                _ => Known::Passed,
-            };
-        }
-        *next_id += 1;
-        let target = Arc::new(Target::new(*next_id, session));
+        Known::Unreadable(since)
+    }
+
+    /// Follows a target from now on.
+    pub(super) fn follow(&self, id: u64, session: Session) {
+        let target = Arc::new(Target::new(id, session));
         let identity = target.identity();
         tracing::info!(pid = identity.pid, process = identity.process, "following");
         self.counts.followed.fetch_add(1, Ordering::Relaxed);
-        lock(&self.live).insert(*next_id, Arc::clone(&target));
+        lock(&self.live).insert(id, Arc::clone(&target));
         let now = Instant::now();
         let verdict_after = self.config().profiling.verdict_seconds;
         self.plan(Turn {
@@ -422,7 +448,6 @@ impl Fleet {
             snapshot_at: None,
             judging: None,
         });
-        Known::Followed
     }
 
     fn plan(&self, turn: Turn) {

@@ -90,6 +90,18 @@ pub(super) unsafe fn alloc_sampled(
         // SAFETY: passed on.
         return unsafe { alloc_plain(layout, contents) };
     }
+    if layout.size() <= SMALL_MAX
+        && let Some(arena) = &profiler.arena
+        && !arena.contains(address.addr())
+    {
+        // In destructors that run after its own, jemalloc takes no orders of arenas. Freed by its layout, the block
+        // would have to be what it is without sampling.
+        books::count_unrecorded(profiler, Counter::UnrecordedRangeExhausted, layout.size());
+        // SAFETY: just allocated, and nobody else has it.
+        unsafe { dallocx(address.cast(), MALLOCX_TCACHE_NONE) };
+        // SAFETY: passed on.
+        return unsafe { alloc_plain(layout, contents) };
+    }
     if !books::record(pass, address, layout, sample) && profiler.arena.is_none() {
         // Unrecorded it could not be told from an ordinary block of its size.
         // SAFETY: just allocated, and nobody else has it.

@@ -117,6 +117,25 @@ impl Dwarf {
         }
     }
 
+    /// Works out the rules that walks without room for it came to lack: each leads such a walk a frame
+    /// further.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn learn(&self) {
+        let Some(modules) = self.modules() else {
+            return;
+        };
+        for code in self.rules.take_wanted() {
+            let Some(mut cache) = self.caches.iter().find_map(TryLock::try_lock) else {
+                return;
+            };
+            let Some(address) = FrameAddress::from_return_address(code.wrapping_add(1)) else {
+                continue;
+            };
+            let rule = work_out(&modules.tables, filled(&mut cache), address);
+            self.rules.keep(code, modules.generation, rule);
+        }
+    }
+
     fn modules(&self) -> Option<&ModuleSet> {
         // SYNC(tables-published): Acquire; pairs with the Release in `change`.
         let modules = self.modules.load(Ordering::Acquire);
@@ -125,11 +144,13 @@ impl Dwarf {
     }
 
     /// Walks the stack into `stack`, which is empty; false when there are no tables or every cache is
-    /// in use, and then it is empty as before.
+    /// in use, and then it is empty as before. Without room for framehop (`tables_fit`) it ends at the
+    /// first address that has no rule yet.
     pub(crate) fn walk(
         &self,
         registers: &Registers,
         bounds: &StackBounds,
+        tables_fit: bool,
         stack: &mut Stack,
     ) -> bool {
         let Some(modules) = self.modules() else {
@@ -137,13 +158,13 @@ impl Dwarf {
         };
         #[cfg(target_arch = "x86_64")]
         if self
-            .walk_by_rules(modules, registers, bounds, stack)
+            .walk_by_rules(modules, registers, bounds, tables_fit, stack)
             .is_none()
         {
             stack.clear();
         }
         #[cfg(not(target_arch = "x86_64"))]
-        if let Some(mut cache) = self.take_cache(registers) {
+        if tables_fit && let Some(mut cache) = self.take_cache(registers) {
             walk_with(
                 &modules.tables,
                 filled(&mut cache),
@@ -196,6 +217,7 @@ impl Dwarf {
         modules: &ModuleSet,
         registers: &Registers,
         bounds: &StackBounds,
+        tables_fit: bool,
         stack: &mut Stack,
     ) -> Option<()> {
         let readable = Readable::new(registers, bounds);
@@ -209,6 +231,11 @@ impl Dwarf {
         loop {
             let code = address.address_for_lookup();
             let rule = match self.rules.find(code, modules.generation) {
+                Some(Rule::Other) | None if !tables_fit => {
+                    self.rules.ask(code);
+                    stack.truncated = !stack.frames().is_empty();
+                    return Some(());
+                }
                 Some(rule) => rule,
                 None => {
                     if cache.is_none() {

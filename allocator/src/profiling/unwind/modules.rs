@@ -40,6 +40,7 @@ struct Known {
 #[derive(Default)]
 pub(crate) struct Modules {
     known: Vec<Known>,
+    copies: tables::Copies,
     /// Stacks whose addresses were looked at.
     checked_stacks: usize,
 }
@@ -145,7 +146,13 @@ impl Modules {
             module.bias = bias;
             module.set_build_id(elf.build_id());
             if dwarf.takes_changes()
-                && let Some(tables) = tables::module(&file, &elf, mapping.start..mapping.end, bias)
+                && let Some(tables) = tables::module(
+                    &file,
+                    &elf,
+                    mapping.start..mapping.end,
+                    bias,
+                    &mut self.copies,
+                )
                 && with_tables.try_reserve(1).is_ok()
             {
                 with_tables.push(tables);

@@ -21,6 +21,7 @@ const WAYS: usize = 4;
 /// Bits of an address of code that the table takes.
 const ADDRESS_BITS: u32 = 47;
 const SET_BITS: u32 = 12;
+const WANTED: usize = 64;
 const TAG_BITS: u32 = ADDRESS_BITS - SET_BITS;
 const GENERATION_BITS: u32 = 10;
 const KIND_BITS: u32 = 2;
@@ -147,13 +148,31 @@ pub(super) fn work_out(
 /// Rules by address.
 pub(super) struct RuleTable {
     words: &'static [AtomicU64],
+    /// Addresses without a rule that walks came to which could not work it out.
+    wanted: [AtomicU64; WANTED],
 }
 
 impl RuleTable {
     pub(super) fn new() -> Option<Self> {
         Some(Self {
             words: sys::map_slice(WAYS << SET_BITS)?,
+            wanted: [const { AtomicU64::new(0) }; WANTED],
         })
+    }
+
+    /// Asks for the rule of the code at `address`.
+    pub(super) fn ask(&self, address: u64) {
+        if let Some(place) = self.wanted.get(address as usize % WANTED) {
+            place.store(address, Ordering::Relaxed);
+        }
+    }
+
+    /// The addresses asked for since the last call.
+    pub(super) fn take_wanted(&self) -> impl Iterator<Item = u64> {
+        let taken = self.wanted.iter();
+        taken
+            .map(|place| place.swap(0, Ordering::Relaxed))
+            .filter(|address| *address != 0)
     }
 
     /// The rule for the code at `address` in the modules of `generation`.

@@ -25,13 +25,17 @@ const MAIN_STACK_BYTES: u64 = 8 << 20;
 pub(crate) struct StackBounds {
     pub(crate) low: usize,
     pub(crate) high: usize,
+    /// Whether it is the thread's own, which begins where the mapping does. A foreign one may lie
+    /// anywhere in its mapping: in a block of the heap there are other blocks below it.
+    is_own: bool,
 }
 
 /// The stack that `stack_pointer` lies on; `None` when the kernel does not tell.
 pub(crate) fn find(state: &ThreadState, stack_pointer: usize) -> Option<StackBounds> {
     let (low, high) = (state.stack_low.get(), state.stack_high.get());
     if (low..high).contains(&stack_pointer) {
-        return Some(StackBounds { low, high });
+        let is_own = true;
+        return Some(StackBounds { low, high, is_own });
     }
     let mapping = mapping_of(stack_pointer)?;
     let thread_pointer = thread_pointer();
@@ -52,6 +56,7 @@ pub(crate) fn find(state: &ThreadState, stack_pointer: usize) -> Option<StackBou
     Some(StackBounds {
         low: mapping.low,
         high,
+        is_own: true,
     })
 }
 
@@ -123,6 +128,7 @@ fn ask_for_mapping(address: usize) -> Option<StackBounds> {
     Some(StackBounds {
         low: query.vma_start as usize,
         high: query.vma_end as usize,
+        is_own: false,
     })
 }
 
@@ -134,6 +140,7 @@ fn read_for_mapping(address: usize) -> Option<StackBounds> {
             found = Some(StackBounds {
                 low: mapping.start as usize,
                 high: mapping.end as usize,
+                is_own: false,
             });
         }
         found.is_none()
@@ -141,10 +148,10 @@ fn read_for_mapping(address: usize) -> Option<StackBounds> {
     found
 }
 
-/// Whether `bytes` are left between the lower end of the stack and the stack pointer. The main
-/// thread's mapping grows with its use, so there the limit counts.
+/// Whether `bytes` are left between the lower end of the stack and the stack pointer; never of a
+/// foreign stack. The main thread's mapping grows with its use, so there the limit counts.
 pub(crate) fn holds(bounds: &StackBounds, stack_pointer: usize, bytes: usize) -> bool {
-    stack_pointer.saturating_sub(bounds.low) >= bytes
+    (bounds.is_own && stack_pointer.saturating_sub(bounds.low) >= bytes)
         || ((bounds.low..bounds.high).contains(&main_stack_top())
             && main_stack_holds(bounds.high, stack_pointer, bytes))
 }

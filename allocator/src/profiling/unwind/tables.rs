@@ -8,6 +8,8 @@
 
 extern crate alloc;
 
+use alloc::vec::Vec;
+
 use framehop::{ExplicitModuleSectionInfo, Module};
 
 use super::{
@@ -17,6 +19,21 @@ use super::{
 
 /// Unwind tables of a library that are copied.
 const COPY_MAX_BYTES: usize = 32 << 20;
+/// All that are copied in the life of a process.
+const COPIES_MAX_BYTES: usize = 128 << 20;
+
+/// The copies made so far, for libraries that are loaded again.
+#[derive(Default)]
+pub(crate) struct Copies {
+    made: Vec<Copy>,
+    bytes: usize,
+}
+
+struct Copy {
+    build_id: Vec<u8>,
+    offset: u64,
+    tables: &'static [u8],
+}
 
 /// The unwind tables of a file, for a mapping of it that begins at `start` and is moved by `bias`.
 /// `None` when the file has none, or none that can be searched.
@@ -25,6 +42,7 @@ pub(crate) fn module(
     elf: &ElfFile,
     text: core::ops::Range<u64>,
     bias: u64,
+    copies: &mut Copies,
 ) -> Option<Module<&'static [u8]>> {
     let header = elf.eh_frame_header?;
     let segment = elf.segment_of(header.svma)?;
@@ -44,7 +62,7 @@ pub(crate) fn module(
     let tables = if File::open(c"/proc/self/exe").is_some_and(|exe| exe.is_same(file)) {
         map_file(file, offset, bytes)?
     } else {
-        copy_file(file, offset, bytes)?
+        copies.get_or_make(file, elf.build_id(), offset, bytes)?
     };
     let part = |svma: u64, bytes: u64| {
         let start = usize::try_from(svma.checked_sub(first)?).ok()?;
@@ -72,6 +90,39 @@ fn holds(file: &File, offset: u64, bytes: u64) -> bool {
     let end = offset.checked_add(bytes);
     file.len()
         .is_some_and(|len| end.is_some_and(|end| end <= len))
+}
+
+impl Copies {
+    /// A copy of a part of a file.
+    fn get_or_make(
+        &mut self,
+        file: &File,
+        build_id: &[u8],
+        offset: u64,
+        bytes: u64,
+    ) -> Option<&'static [u8]> {
+        let made = self.made.iter().find(|copy| {
+            !build_id.is_empty()
+                && copy.build_id == build_id
+                && copy.offset == offset
+                && copy.tables.len() as u64 == bytes
+        });
+        if let Some(copy) = made {
+            return Some(copy.tables);
+        }
+        let total = self.bytes.checked_add(usize::try_from(bytes).ok()?)?;
+        if total > COPIES_MAX_BYTES || self.made.try_reserve(1).is_err() {
+            return None;
+        }
+        let tables = copy_file(file, offset, bytes)?;
+        self.bytes = total;
+        self.made.push(Copy {
+            build_id: build_id.to_vec(),
+            offset,
+            tables,
+        });
+        Some(tables)
+    }
 }
 
 /// Copies a part of a file.

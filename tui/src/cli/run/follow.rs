@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const SEARCH: Duration = Duration::from_millis(500);
 /// Between two looks at the tables, as a multiple of what the last one took.
 const SPACING: u32 = 20;
+/// Looks in a row with less and less live for which a process is taken to be on its way out.
+const FALLING_MAX: u32 = 10;
 /// Processes followed at once; others are read when these have ended.
 const SESSIONS_MAX: usize = 24;
 /// Processes reported at most.
@@ -40,8 +42,11 @@ pub(super) struct Report {
 struct One {
     session: Session,
     due: Instant,
-    /// Of the last look while it ran.
+    /// Of the last look while it ran and did not take itself down.
     findings: Vec<Finding>,
+    /// Live bytes at the last look, and how many looks in a row found less than the one before.
+    live: f64,
+    falling: u32,
 }
 
 /// The processes of a run.
@@ -128,6 +133,8 @@ impl Followed {
                         session,
                         due: Instant::now(),
                         findings: Vec::new(),
+                        live: 0.0,
+                        falling: 0,
                     };
                     if at_the_end {
                         self.end(one);
@@ -167,10 +174,17 @@ impl One {
         if start < self.due {
             return;
         }
-        self.session.snapshot();
+        let live = self.session.snapshot().live.bytes.estimate;
         let findings = self.session.findings();
+        self.falling = if live < self.live {
+            self.falling + 1
+        } else {
+            0
+        };
+        self.live = live;
         // What a process does on its way out is not what it does.
-        if self.session.info().state == TargetState::Live {
+        let runs = self.session.info().state == TargetState::Live;
+        if runs && (self.falling == 0 || self.falling > FALLING_MAX) {
             self.findings = findings;
         }
         self.due = Instant::now() + LOOK.max(start.elapsed().saturating_mul(SPACING));

@@ -112,16 +112,8 @@ pub(in super::super) async fn serve(
             })
         };
         let patience = seconds(http.request_timeout_seconds);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(seconds(http.header_timeout_seconds))
-            .max_buf_size(
-                usize::try_from(http.max_header_bytes.0)
-                    .unwrap_or(8_192)
-                    .max(8_192),
-            )
-            .half_close(false)
-            .serve_connection(TokioIo::new(Patient::new(stream, patience)), service);
+        let connection =
+            protocol(&http).serve_connection(TokioIo::new(Patient::new(stream, patience)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _permit = permit;
@@ -132,6 +124,21 @@ pub(in super::super) async fn serve(
     drop(listener);
     let last = seconds(routes.http().shutdown_seconds);
     let _ = tokio::time::timeout(last, graceful.shutdown()).await;
+}
+
+/// What a client may send as the head of a request, and how slowly.
+pub(in super::super) fn protocol(http: &Http) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(seconds(http.header_timeout_seconds))
+        .max_buf_size(
+            usize::try_from(http.max_header_bytes.0)
+                .unwrap_or(8_192)
+                .max(8_192),
+        )
+        .half_close(false);
+    protocol
 }
 
 async fn tell_full(mut stream: TcpStream) {
