@@ -7,7 +7,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, ExitCode, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -187,8 +187,8 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
     for (key, name) in SCREENS {
         show(terminal, key, name)?;
         for _ in 0..runs / 4 {
-            help.push(time(terminal, "?", |text| text.contains("scroll"))?);
-            help.push(time(terminal, "?", |text| text.contains(name))?);
+            help.push(time(terminal, "?", |text| text.contains("help, lines"))?);
+            help.push(time(terminal, "?", |text| !text.contains("help, lines"))?);
         }
     }
     row("help, on each screen", &mut help, &mut all);
@@ -233,9 +233,9 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
 fn hours(terminal: &mut Terminal, hours: f64) -> Result<(), Error> {
     println!("| minute | CPU, % of a core | resident, MiB |");
     println!("|---|---|---|");
-    for minute in 1..=(hours * 60.0).ceil() as u32 {
-        // Another screen each minute, so that all parts are made.
-        let (key, name) = SCREENS[minute as usize % SCREENS.len()];
+    // Another screen each minute, so that all parts are made.
+    let minutes = 1..=(hours * 60.0).ceil() as u32;
+    for (minute, (key, name)) in minutes.zip(SCREENS.into_iter().cycle()) {
         show(terminal, key, name)?;
         let (start, cpu) = (Instant::now(), terminal.cpu_seconds()?);
         terminal.watch(Duration::from_secs(60))?;
