@@ -236,7 +236,7 @@ fn a_region_that_is_written_over_while_a_session_reads_it() {
             let mut random = Random(5);
             while !stop.load(Ordering::Relaxed) {
                 for _ in 0..64 {
-                    let range = if random.next() % 2 == 0 {
+                    let range = if random.next().is_multiple_of(2) {
                         HEADER_PAGE_BYTES
                     } else {
                         good.len()
@@ -249,7 +249,7 @@ fn a_region_that_is_written_over_while_a_session_reads_it() {
                     };
                     file.write_all_at(&value.to_ne_bytes(), at).unwrap();
                 }
-                if random.next() % 4 == 0 {
+                if random.next().is_multiple_of(4) {
                     file.write_all_at(good, 0).unwrap();
                 }
             }
