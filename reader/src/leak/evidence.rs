@@ -326,7 +326,7 @@ impl Tracker {
                 .get_mut(place)
                 .and_then(|of| of.get_mut(bucket))
             {
-                *counted += 1;
+                *counted = counted.saturating_add(1);
             }
         }
     }

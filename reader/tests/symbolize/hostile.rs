@@ -71,9 +71,11 @@ fn no_section_of_a_file_is_trusted() {
     for expected in [".debug_info", ".debug_abbrev", ".debug_line", ".symtab"] {
         assert!(names.clone().any(|name| name == expected), "{sections:?}");
     }
+    fs::write(&path, &whole).unwrap();
+    let good = resolve_all(SymbolConfig::default(), &modules, &addresses);
     let mut lost = 0;
     for (_, at, len) in &sections {
-        for fill in [0_u8, 1, 0x7f, 0x80, 0xff] {
+        for fill in [0_u8, 0x7f, 0xff] {
             // All of it, and all but its beginning, which has lengths and versions.
             for skipped in [0, 32] {
                 let mut bent = whole.clone();
@@ -82,7 +84,7 @@ fn no_section_of_a_file_is_trusted() {
                 fs::write(&path, &bent).unwrap();
                 let found = resolve_all(SymbolConfig::default(), &modules, &addresses);
                 assert!(found.iter().all(|frames| !frames.is_empty()));
-                lost += usize::from(found[0][0].function.starts_with("0x"));
+                lost += usize::from(found != good);
             }
         }
     }
