@@ -7,7 +7,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, ExitCode, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -179,7 +179,7 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
     let mut tabs = Vec::new();
     for _ in 0..runs {
         for (key, name) in SCREENS {
-            tabs.push(time(terminal, key, |text| text.contains(name))?);
+            tabs.push(time(terminal, key, |_, text| text.contains(name))?);
         }
     }
     row("to another tab", &mut tabs, &mut all);
@@ -187,23 +187,25 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
     for (key, name) in SCREENS {
         show(terminal, key, name)?;
         for _ in 0..runs / 4 {
-            help.push(time(terminal, "?", |text| text.contains("scroll"))?);
-            help.push(time(terminal, "?", |text| text.contains(name))?);
+            help.push(time(terminal, "?", |_, text| text.contains("help, lines"))?);
+            help.push(time(terminal, "?", |_, text| {
+                !text.contains("help, lines")
+            })?);
         }
     }
     row("help, on each screen", &mut help, &mut all);
     show(terminal, "2", "[2 Sites]")?;
     let mut down = Vec::new();
-    for step in 0..runs * 4 {
-        let wanted = format!(" {}/", step + 2);
-        down.push(time(terminal, "j", |text| text.contains(&wanted))?);
+    for _ in 0..runs * 4 {
+        // Which row that is changes with the order, as the selection stays with its site.
+        down.push(time(terminal, "j", |before, text| text != before)?);
     }
     row("a row down, among all sites", &mut down, &mut all);
     let mut orders = Vec::new();
     for _ in 0..runs * 2 {
         for mark in ["growth▼", "live▼"] {
             let key = if mark == "live▼" { "<" } else { ">" };
-            orders.push(time(terminal, key, |text| text.contains(mark))?);
+            orders.push(time(terminal, key, |_, text| text.contains(mark))?);
         }
     }
     row("another order of all sites", &mut orders, &mut all);
@@ -216,7 +218,7 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
             let (Some(text), Some(letter)) = (word.get(..end), word.get(end - 1..end)) else {
                 continue;
             };
-            typed.push(time(terminal, letter, |screen| {
+            typed.push(time(terminal, letter, |_, screen| {
                 screen.contains(&format!("filter: {text}"))
             })?);
         }
@@ -233,9 +235,9 @@ fn keys(terminal: &mut Terminal, runs: usize) -> Result<(), Error> {
 fn hours(terminal: &mut Terminal, hours: f64) -> Result<(), Error> {
     println!("| minute | CPU, % of a core | resident, MiB |");
     println!("|---|---|---|");
-    for minute in 1..=(hours * 60.0).ceil() as u32 {
-        // Another screen each minute, so that all parts are made.
-        let (key, name) = SCREENS[minute as usize % SCREENS.len()];
+    // Another screen each minute, so that all parts are made.
+    let minutes = 1..=(hours * 60.0).ceil() as u32;
+    for (minute, (key, name)) in minutes.zip(SCREENS.into_iter().cycle()) {
         show(terminal, key, name)?;
         let (start, cpu) = (Instant::now(), terminal.cpu_seconds()?);
         terminal.watch(Duration::from_secs(60))?;
@@ -266,15 +268,16 @@ fn show(terminal: &mut Terminal, key: &str, name: &str) -> Result<(), Error> {
 fn time(
     terminal: &mut Terminal,
     key: &str,
-    wanted: impl Fn(&str) -> bool,
+    wanted: impl Fn(&str, &str) -> bool,
 ) -> Result<Duration, Error> {
     let chance = SystemTime::now()
         .duration_since(UNIX_EPOCH)?
         .subsec_micros()
         % 61;
     terminal.watch(Duration::from_millis(u64::from(40 + chance)))?;
+    let before = terminal.text();
     terminal.press(key)?;
-    let took = terminal.wait(DEADLINE, wanted)?;
+    let took = terminal.wait(DEADLINE, |text| wanted(&before, text))?;
     took.ok_or_else(|| format!("`{key}` did not do what it does on\n{}", terminal.text()).into())
 }
 

@@ -14,7 +14,7 @@ use crate::{
         assert_exact, assert_nothing_unrecorded, assert_stacks_are_whole, crate_of,
         crates_with_lines, own_names, own_places, top,
     },
-    program::{Build, RIPGREP},
+    program::{Build, RIPGREP, advice},
     report,
 };
 
@@ -56,6 +56,10 @@ fn profile(binary: &Path, corpus: &Corpus, interval: &str) -> Top {
     let top = top(directory.region().to_str().unwrap(), &directory);
     assert_eq!(top.state(), "exited");
     assert_nothing_unrecorded(&top);
+    report(&format!(
+        "advice on ripgrep, sampled at {interval}:\n{}",
+        advice(&directory)
+    ));
     top
 }
 

@@ -30,6 +30,7 @@ const ATUIN: Program = Program {
     crate_name: "atuin_server",
     main: "src/bin/main.rs",
     own_allocator: None,
+    leak: None,
     is_minimal: false,
     registry: "serve/registry/Cargo.toml",
 };

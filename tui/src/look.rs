@@ -90,7 +90,11 @@ pub fn is_listed(finding: &Finding) -> bool {
 impl Findings {
     /// From lists, the worst first.
     #[must_use]
-    pub fn new(list: Vec<Finding>, mut ignored: Vec<Finding>, watched_seconds: f64) -> Self {
+    pub fn new(mut list: Vec<Finding>, mut ignored: Vec<Finding>, watched_seconds: f64) -> Self {
+        // Of the others the verdict is shown, not why: with thousands of sites that is most of the text.
+        for of in list.iter_mut().filter(|of| !is_listed(of)) {
+            of.evidence = Vec::new();
+        }
         ignored.retain(is_listed);
         let hash = |of: &Finding| hash_of(&of.function, of.file.as_deref(), of.line);
         let places = list.iter().enumerate().rev();

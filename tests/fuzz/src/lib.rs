@@ -3,12 +3,12 @@
 //!
 //! | function | reads |
 //! |---|---|
-//! | [`region`] | the view of a region, every table through it, and writes as the target does |
-//! | [`snapshot`] | a region through the reader: snapshot, verdicts, groups, waterfall, exports |
-//! | [`recording`] | a recording, at its end and at a moment |
-//! | [`configuration`] | a TOML file, variables and flags |
-//! | [`filter`] | the filter language over sites |
-//! | [`http`] | a connection to `serve` |
+//! | [`region()`] | the view of a region, every table through it, and writes as the target does |
+//! | [`snapshot()`] | a region through the reader: snapshot, verdicts, groups, waterfall, exports |
+//! | [`recording()`] | a recording, at its end and at a moment |
+//! | [`configuration()`] | a TOML file, variables and flags |
+//! | [`filter()`] | the filter language over sites |
+//! | [`http()`] | a connection to `serve` |
 //!
 //! Where random bytes would not get past a magic number or a checksum, the function makes these right
 //! first: the bytes say how a good region is changed, or what stands in the frames of a recording.

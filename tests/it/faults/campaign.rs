@@ -67,6 +67,12 @@ fn kills_at_random_points() {
         profile.assert_exact(&sites);
         open += assert_nearly_balanced(&region);
         samples += profile.number("sampling", "samples");
+        if kill % 100 == 99 {
+            println!(
+                "{} kills, {samples} samples; {open} records open at death",
+                kill + 1
+            );
+        }
     }
     println!("{kills} kills, {samples} samples; {open} records open at death");
     assert!(samples > kills * 2_000);

@@ -38,6 +38,8 @@ impl Deed {
     }
 }
 
+type Meanwhile<'a> = dyn Fn(&Directory, &mut Child) + 'a;
+
 /// A mode and its surroundings.
 pub(super) struct Fault<'a> {
     pub(super) program: PathBuf,
@@ -45,7 +47,7 @@ pub(super) struct Fault<'a> {
     arguments: Vec<String>,
     prepare: Box<dyn Fn(&mut Command) + 'a>,
     /// Done to the region of the running program.
-    meanwhile: Box<dyn Fn(&Directory, &mut Child) + 'a>,
+    meanwhile: Box<Meanwhile<'a>>,
 }
 
 impl<'a> Fault<'a> {

@@ -6,8 +6,8 @@ use ratatui::layout::Position;
 
 use super::App;
 use crate::{
-    flame::Metric,
-    view::flame::{Placed, placed},
+    flame::{Metric, Tree},
+    view::flame::{Placed, lay_out},
 };
 
 /// Names from the root to a frame.
@@ -27,6 +27,35 @@ pub struct FlameState {
     typed: Option<String>,
     /// First row shown.
     pub offset: usize,
+    /// What is drawn, row by row from what is zoomed into.
+    pub rows: Vec<Vec<Placed>>,
+    laid_out: Option<LaidOut>,
+}
+
+/// What rows are laid out from: as long as it is the same, so are they.
+#[derive(Clone, Debug)]
+struct LaidOut {
+    tree: Arc<Tree>,
+    base: Option<Arc<Tree>>,
+    metric: Metric,
+    with_runtime: bool,
+    zoom: Path,
+    width: u16,
+}
+
+impl PartialEq for LaidOut {
+    fn eq(&self, other: &Self) -> bool {
+        let same_base = match (&self.base, &other.base) {
+            (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+            (None, None) => true,
+            _ => false,
+        };
+        same_base
+            && Arc::ptr_eq(&self.tree, &other.tree)
+            && (self.metric, self.with_runtime, self.width)
+                == (other.metric, other.with_runtime, other.width)
+            && self.zoom == other.zoom
+    }
 }
 
 impl FlameState {
@@ -63,9 +92,32 @@ impl FlameState {
 }
 
 impl App {
+    /// Lays the graph out anew if it has changed; there may be thousands of frames beside each other.
+    fn lay_flame_out(&mut self) {
+        let tree = self.parts().and_then(|parts| parts.flame.clone());
+        let from = tree.map(|tree| LaidOut {
+            tree,
+            base: self.base.as_ref().and_then(|base| base.flame.clone()),
+            metric: self.flame.metric,
+            with_runtime: self.sites.runtime_frames,
+            zoom: self.flame.zoom.clone(),
+            width: self.size.width,
+        });
+        if from.is_none() || self.flame.laid_out != from {
+            self.flame.rows = lay_out(self);
+            self.flame.laid_out = from;
+        }
+    }
+
     /// Keeps the selection on what is drawn.
     pub(super) fn settle_flame(&mut self) {
-        let rows = placed(self);
+        self.lay_flame_out();
+        let rows = std::mem::take(&mut self.flame.rows);
+        self.settle_frames(&rows);
+        self.flame.rows = rows;
+    }
+
+    fn settle_frames(&mut self, rows: &[Vec<Placed>]) {
         let first = rows.first().and_then(|row| row.first());
         let Some(first) = first else {
             return;
@@ -109,8 +161,8 @@ impl App {
 
     /// Along the row, across the callers.
     pub(super) fn select_beside(&mut self, right: bool) -> bool {
-        let rows = placed(self);
-        let Some((depth, at)) = Self::selected_cell(&rows, &self.flame.selected) else {
+        let rows = &self.flame.rows;
+        let Some((depth, at)) = Self::selected_cell(rows, &self.flame.selected) else {
             return false;
         };
         let next = if right {
@@ -127,8 +179,8 @@ impl App {
 
     /// Towards what is called (down) or the callers (up).
     pub(super) fn select_depth(&mut self, steps: isize) -> bool {
-        let rows = placed(self);
-        let Some((depth, _)) = Self::selected_cell(&rows, &self.flame.selected) else {
+        let rows = &self.flame.rows;
+        let Some((depth, _)) = Self::selected_cell(rows, &self.flame.selected) else {
             return false;
         };
         let mut path = self.flame.selected.clone();
@@ -162,7 +214,8 @@ impl App {
 
     /// The next frame that is looked for, row by row.
     pub(super) fn select_hit(&mut self, forward: bool) -> bool {
-        let rows = placed(self);
+        self.lay_flame_out();
+        let rows = &self.flame.rows;
         let hits: Vec<&Path> = rows
             .iter()
             .flatten()
@@ -193,8 +246,8 @@ impl App {
 
     /// A click selects a frame, a second one zooms into it.
     pub(super) fn click_flame(&mut self, at: Position) -> bool {
-        let rows = placed(self);
-        let clicked = crate::view::flame::cell_at(self, &rows, at);
+        let rows = &self.flame.rows;
+        let clicked = crate::view::flame::cell_at(self, rows, at);
         let Some(path) = clicked.map(|cell| cell.path.clone()) else {
             return false;
         };

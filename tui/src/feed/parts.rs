@@ -63,8 +63,8 @@ impl Part {
 const LOOKED_AT: Duration = Duration::from_millis(900);
 const OTHERS: Duration = Duration::from_secs(5);
 /// The same as multiples of what the last making took.
-const LOOKED_AT_TIMES: u32 = 12;
-const OTHERS_TIMES: u32 = 120;
+const LOOKED_AT_TIMES: u32 = 30;
+const OTHERS_TIMES: u32 = 300;
 
 #[derive(Clone, Copy, Debug)]
 struct Made {

@@ -10,7 +10,7 @@ use riptide_reader::profile::{Site, Snapshot};
 
 use crate::{
     alerts::{Engine, Now, Reading, Rules, SiteEvidence, TargetName, Timing, VerdictReading},
-    look::{Alerts, Findings},
+    look::{Alerts, Findings, is_listed},
 };
 
 /// Sites that an alert points at.
@@ -124,6 +124,8 @@ fn reading(snapshot: &Snapshot, findings: Option<&Findings>) -> Reading {
         verdicts: list
             .unwrap_or_default()
             .iter()
+            // Of thousands of healthy sites, which come last, no rule has anything to say.
+            .take_while(|finding| is_listed(finding))
             .map(VerdictReading::from)
             .collect(),
         sites: growing(snapshot)

@@ -65,7 +65,7 @@ fn lens(app: &App) -> Option<Lens<'_>> {
 
 /// What is drawn, row by row from what is zoomed into.
 #[must_use]
-pub fn placed(app: &App) -> Vec<Vec<Placed>> {
+pub fn lay_out(app: &App) -> Vec<Vec<Placed>> {
     let width = layout::areas(app).body.width;
     let Some(lens) = lens(app) else {
         return Vec::new();
@@ -203,7 +203,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         ..area
     };
     let metric = app.flame.metric;
-    let rows = placed(app);
+    let rows = &app.flame.rows;
     let Some(root) = rows.first().and_then(|row| row.first()) else {
         let words = match metric {
             Metric::Growth if !lens.tree.has_growth => "growth is not known yet".to_owned(),

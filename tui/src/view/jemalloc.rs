@@ -150,15 +150,11 @@ fn waterfall(app: &App, rows: &[Row], width: u16) -> Vec<Line<'static>> {
             Span::styled(bar, paint),
         ]));
         for group in &row.groups {
-            let note = format!(
-                "    {}: {}",
-                group.owner.describe(),
-                units::bytes(group.resident_bytes as f64)
-            );
-            out.push(Line::styled(
-                text::keep_start(&note, usize::from(width)),
-                theme.dim(),
-            ));
+            let bytes = units::bytes(group.resident_bytes as f64);
+            // The words give way, never the figure.
+            let room = usize::from(width).saturating_sub(text::width(&bytes) + 6);
+            let words = text::keep_start(group.owner.describe(), room);
+            out.push(Line::styled(format!("    {words}: {bytes}"), theme.dim()));
         }
     }
     out
