@@ -9,9 +9,12 @@ use super::{
 };
 use crate::units;
 
-/// `1,234.5 MB`.
+/// `1234.5 MB`, and `12.3 GB` from ten of these on.
 fn megabytes(bytes: f64) -> String {
-    format!("{:.1} MB", bytes / MB)
+    match bytes / MB {
+        large if large.abs() >= 10_000.0 => format!("{:.1} GB", large / 1_000.0),
+        amount => format!("{amount:.1} MB"),
+    }
 }
 
 /// A figure of a rule with its unit.
