@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     harness::{Directory, Victim, clean_command, riptide_path, wait_for},
-    screen::Screen,
+    screen::{Screen, TABS},
 };
 
 /// What must not be drawn for so long.
@@ -93,16 +93,7 @@ fn a_killed_target_is_shown_on_every_screen_and_its_successor_is_offered() {
     screen.see("sessions");
     signal(pid_of(&region), "-KILL");
     screen.see("EXITED");
-    for (key, tab) in [
-        ("2", "[2 Sites]"),
-        ("3", "[3 Flame]"),
-        ("4", "[4 Leaks]"),
-        ("5", "[5 Threads]"),
-        ("6", "[6 Shapes]"),
-        ("7", "[7 jemalloc]"),
-        ("8", "[8 Alerts]"),
-        ("1", "[1 Overview]"),
-    ] {
+    for (key, tab) in TABS {
         screen.press(key);
         let picture = screen.wait(tab, |picture| {
             picture.contains(tab) && !picture.contains("reading the target")

@@ -159,6 +159,17 @@ pub(crate) fn riptide(arguments: &[&str], environment: &[(&str, &str)]) -> Outpu
         .unwrap()
 }
 
+/// A process that ends with its test.
+#[derive(Debug)]
+pub(crate) struct Ended(pub(crate) Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// `riptide top` of one target, every site.
 pub(crate) fn top(target: &Path) -> Top {
     let output = riptide(

@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::harness::{
-    Directory, Victim, assert_refused, clean_command, long, riptide, riptide_path, seed, top,
-    truth, wait_for,
+    Directory, Ended, Victim, assert_refused, clean_command, long, riptide, riptide_path, seed,
+    top, truth, wait_for,
 };
 
 fn record(target: &Path, file: &Path, arguments: &[&str]) -> Child {
@@ -250,16 +250,6 @@ fn a_recorder_killed_anywhere_leaves_a_recording() {
     }
     println!("{read} could be read");
     assert!(read > 0);
-}
-
-/// A process that ends with its test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// What a busy service is called while it runs is what its recording calls it at that moment.

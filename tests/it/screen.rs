@@ -8,6 +8,18 @@ use std::{
 
 use crate::harness::{Directory, clean_command, riptide_path, wait_for};
 
+/// Every tab, by its key and as the screen shows it, the first one last.
+pub(crate) const TABS: [(&str, &str); 8] = [
+    ("2", "[2 Sites]"),
+    ("3", "[3 Flame]"),
+    ("4", "[4 Leaks]"),
+    ("5", "[5 Threads]"),
+    ("6", "[6 Shapes]"),
+    ("7", "[7 jemalloc]"),
+    ("8", "[8 Alerts]"),
+    ("1", "[1 Overview]"),
+];
+
 /// A tmux server of its own; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Screen {

@@ -6,13 +6,13 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Stdio},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    harness::{DEADLINE, Directory, clean_command, riptide_path, wait_for},
+    harness::{DEADLINE, Directory, Ended, clean_command, riptide_path, wait_for},
     program::{Build, MINISERVE, SIMPLE_HTTP_SERVER},
     report,
     screen::Screen,
@@ -102,16 +102,6 @@ fn measure(target: &str, binary: &Path, directory: &Directory) {
         function_after.as_millis(),
         frame_after.as_millis(),
     ));
-}
-
-/// Kills a process and waits for its end.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     harness::Directory,
     program::{Build, LEAKING, SIMPLE_HTTP_SERVER},
     report,
-    screen::Screen,
+    screen::{Screen, TABS},
     server::{Load, Server, write_pages},
 };
 
@@ -19,16 +19,6 @@ const ARGUMENTS: [&str; 5] = [
 ];
 /// Small answers: it leaks with each of them.
 const QUESTIONS: &[&str] = &["GET /nothing"];
-const TABS: [(&str, &str); 8] = [
-    ("2", "[2 Sites]"),
-    ("3", "[3 Flame]"),
-    ("4", "[4 Leaks]"),
-    ("5", "[5 Threads]"),
-    ("6", "[6 Shapes]"),
-    ("7", "[7 jemalloc]"),
-    ("8", "[8 Alerts]"),
-    ("1", "[1 Overview]"),
-];
 
 #[test]
 fn a_few_keys_lead_from_the_shell_to_the_leaking_line_and_a_kill_loses_nothing() {
